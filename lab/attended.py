@@ -1,0 +1,209 @@
+"""One run under the eyes of an operator: Ctrl-C pauses or aborts, SIGTERM aborts, data and outputs stay safe."""
+
+import contextlib
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Generator, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from queue import SimpleQueue
+from types import FrameType
+from typing import Any, Literal, Self
+
+from bluesky import RunEngine
+from bluesky.utils import Msg, RunEngineInterrupted, TransitionError
+
+ExitStatus = Literal["success", "abort", "fail"]
+Say = Callable[[str], None]
+
+
+@dataclass
+class Outcome:
+    """How a run ended.
+
+    Parameters
+    ----------
+    plan : str
+        Name of the plan.
+    run : str or None
+        Uid of the run, None if none was opened.
+    exit_status : {"success", "abort", "fail"}
+        As in the stop document of the run.
+    seconds : float
+        Wall time in seconds.
+    result : mapping
+        What the plan returned.
+    error : Exception or None
+        Why the run failed.
+    """
+
+    plan: str
+    run: str | None = None
+    exit_status: ExitStatus = "fail"
+    seconds: float = 0.0
+    result: Mapping[str, Any] = field(default_factory=dict)
+    error: Exception | None = None
+
+
+class Interrupts:
+    """Turn signals into requests to a run engine while the main thread waits for it.
+
+    The first Ctrl-C asks for a pause at the next checkpoint, the second aborts; SIGTERM aborts. An abort is asked for
+    once only, so that nothing interrupts the cleanup of a plan. The requests are made by a thread of their own because
+    a signal handler may run while the main thread holds a lock of the engine.
+
+    Parameters
+    ----------
+    engine : bluesky.RunEngine
+        The engine; its own handling of Ctrl-C is switched off.
+    say : callable
+        Tells the operator a line.
+    aborting : bool
+        Whether an abort is under way already.
+    """
+
+    def __init__(self, engine: RunEngine, say: Say, *, aborting: bool = False) -> None:
+        self._engine = engine
+        self._say = say
+        self._pausing = False
+        self._aborting = aborting
+        self._requests: SimpleQueue[str | None] = SimpleQueue()
+        self._thread = threading.Thread(target=self._serve, name="interrupts", daemon=True)
+        self._previous: dict[int, Any] = {}
+
+    def __enter__(self) -> Self:
+        self._engine.context_managers = []
+        self._thread.start()
+        if threading.current_thread() is threading.main_thread():
+            self._previous = {number: signal.signal(number, self._handle) for number in (signal.SIGINT, signal.SIGTERM)}
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)
+        self._requests.put(None)
+        self._thread.join()
+
+    def _handle(self, number: int, _frame: FrameType | None) -> None:
+        if self._aborting:
+            self._requests.put("aborting")
+        elif number == signal.SIGTERM or self._pausing:
+            self._aborting = True
+            self._requests.put("abort")
+        else:
+            self._pausing = True
+            self._requests.put("pause")
+
+    def _serve(self) -> None:
+        for request in iter(self._requests.get, None):
+            with contextlib.suppress(TransitionError, RuntimeError):
+                self._obey(request)
+
+    def _obey(self, request: str) -> None:
+        if request == "pause":
+            self._say("pausing at the next checkpoint; Ctrl-C again aborts now")
+            self._engine.request_pause(defer=True)
+        elif request == "abort":
+            self._say("aborting: outputs are made safe, the data are kept")
+            self._engine.abort("stopped by the operator")
+        else:
+            self._say("already aborting; wait until the outputs are safe")
+
+
+@contextlib.contextmanager
+def terminable() -> Iterator[None]:
+    """Let SIGTERM interrupt the program as Ctrl-C does, so that whatever is open is closed."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    previous = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+
+
+def attend(
+    engine: RunEngine,
+    name: str,
+    plan: Generator[Msg, Any, Any],
+    *,
+    say: Say,
+    watch: Callable[[], contextlib.AbstractContextManager[Any]] = contextlib.nullcontext,
+) -> Outcome:
+    """Run a plan to its end, through pauses and aborts.
+
+    Parameters
+    ----------
+    engine : bluesky.RunEngine
+        An idle engine.
+    name : str
+        Name of the plan.
+    plan : generator of bluesky.Msg
+        The plan.
+    say : callable
+        Tells the operator a line.
+    watch : callable
+        Makes a context in which the display is on; it is off while the operator is asked.
+
+    Returns
+    -------
+    Outcome
+        An exception of the plan is handed over in it, not raised.
+    """
+    outcome = Outcome(plan=name)
+
+    def note(document_name: str, document: Mapping[str, Any]) -> None:
+        if document_name == "start":
+            outcome.run = outcome.run or document["uid"]
+        elif document_name == "stop":
+            outcome.exit_status = document["exit_status"]
+
+    def returning() -> Generator[Msg, Any, None]:
+        outcome.result = (yield from plan) or {}
+        outcome.exit_status = "success"
+
+    started = time.monotonic()
+    token = engine.subscribe(note)
+    try:
+        if not _drive(engine, returning(), say, watch):
+            outcome.exit_status = "abort"
+    except Exception as error:  # noqa: BLE001 - an error of any plan or device is the outcome of the run
+        outcome.error = error
+        outcome.exit_status = "fail"
+    finally:
+        engine.unsubscribe(token)
+        outcome.seconds = time.monotonic() - started
+    return outcome
+
+
+def _drive(engine: RunEngine, plan: Generator[Msg, Any, None], say: Say, watch: Callable[[], Any]) -> bool:
+    step: Callable[[], Any] = partial(engine, plan)
+    try:
+        while True:
+            try:
+                with watch(), Interrupts(engine, say):
+                    step()
+                return True
+            except RunEngineInterrupted:
+                if engine.state != "paused":
+                    return False
+            if not _goes_on(say):
+                break
+            step = engine.resume
+    except KeyboardInterrupt:
+        pass
+    with Interrupts(engine, say, aborting=True), contextlib.suppress(TransitionError):
+        say("aborting: outputs are made safe, the data are kept")
+        engine.abort("stopped by the operator")
+    return False
+
+
+def _goes_on(say: Say) -> bool:
+    say("paused; Enter goes on, Ctrl-C aborts")
+    try:
+        return bool(sys.stdin and sys.stdin.readline())
+    except (OSError, ValueError):
+        return False

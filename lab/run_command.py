@@ -1,0 +1,239 @@
+"""`lab run`: one subcommand a plan, its options from the signature of the plan."""
+
+import contextlib
+import difflib
+import inspect
+import json
+import math
+import sys
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from lab.plans import load_plan, plan_names, summarise_plans
+from lab.terminal import RunDisplay, explain, print_result, say, stderr_console
+
+if TYPE_CHECKING:
+    from lab.attended import Outcome
+    from lab.catalogue import Run
+
+OK, BAD_ARGUMENT, FAILED, NO_COMMUNICATION = range(4)
+LARGEST_SEED = 2**63 - 1
+
+
+class PlanGroup(click.Group):
+    """The plans as subcommands, each imported only when it is asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+        """Return the names of all plans."""
+        return plan_names()
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        """Make the command of a plan; hyphens may stand for underscores."""
+        name = cmd_name.replace("-", "_")
+        return plan_command(name) if name in plan_names() else None
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the plan, or say which it may have been."""
+        if self.get_command(ctx, args[0]) is None:
+            close = difflib.get_close_matches(args[0], plan_names(), n=1)
+            hint = f"did you mean {close[0]}?" if close else f"plans are {', '.join(plan_names())}"
+            ctx.fail(f"no plan {args[0][:60]!r}; {hint}")
+        return super().resolve_command(ctx, args)
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Allow options before the name of the plan."""
+        plans = {name for plan in plan_names() for name in (plan, plan.replace("_", "-"))}
+        if args and args[0].startswith("-") and args[0] not in ctx.help_option_names:
+            args = sorted(args, key=lambda argument: argument != next((name for name in args if name in plans), None))
+        return super().parse_args(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        """List the plans from their sources."""
+        with formatter.section("Plans"):
+            formatter.write_dl([(plan.name, plan.summary) for plan in summarise_plans()])
+
+
+@click.group(
+    "run",
+    cls=PlanGroup,
+    short_help="Run a plan.",
+    subcommand_metavar="PLAN [OPTIONS]",
+)
+def run() -> None:
+    """Run a plan on a station and store it.
+
+    `lab run PLAN --help` lists the options of a plan.
+    """
+
+
+def plan_command(name: str) -> click.Command:
+    """Make the subcommand of one plan."""
+    from lab.arguments import plan_options
+
+    plan = load_plan(name)
+    options = plan_options(plan, {"StoredRun": _stored_run})
+    return click.Command(
+        name,
+        params=[*options, *_common_options()],
+        callback=partial(_run, name, [option.name for option in options]),
+        help=inspect.cleandoc(plan.__doc__ or "").partition("\nParameters\n")[0],
+        context_settings={"token_normalize_func": lambda token: token.replace("_", "-"), "max_content_width": 110},
+    )
+
+
+def _common_options() -> list[click.Option]:
+    return [
+        click.Option(["--station"], default="twin", show_default=True, help="Name or file of the station."),
+        click.Option(
+            ["--seed"],
+            type=click.IntRange(0, LARGEST_SEED),
+            help="Seed of the choices of the plan and of the noise of a twin.",
+        ),
+        click.Option(
+            ["--directory"],
+            type=click.Path(file_okay=False, path_type=Path),
+            is_eager=True,
+            help="Where runs are stored.  [default: $LAB_RUNS or ./runs]",
+        ),
+        click.Option(["--figure/--no-figure"], default=True, help="Draw figure.png into the run."),
+        click.Option(["--json", "as_json"], is_flag=True, help="End standard output with one line of JSON."),
+    ]
+
+
+def _stored_run(text: str, directory: Path | None) -> Any:
+    from lab import open_catalogue
+
+    return open_catalogue(directory).find(text)
+
+
+def _run(
+    name: str,
+    option_names: list[str],
+    *,
+    station: str,
+    seed: int | None,
+    directory: Path | None,
+    figure: bool,
+    as_json: bool,
+    **values: Any,
+) -> int:
+    from lab.attended import terminable
+
+    context = click.get_current_context()
+    default = click.core.ParameterSource.DEFAULT
+    given = {key: values[key] for key in option_names if context.get_parameter_source(key) is not default}
+    with contextlib.redirect_stdout(sys.stderr), terminable():
+        outcome = _perform(name, given, station_name=station, seed=seed, directory=directory)
+        _report_run(outcome, directory, figure=figure)
+    if as_json:
+        click.echo(json_line(name, outcome))
+    elif outcome.result:
+        print_result(outcome.result)
+    return exit_code(outcome)
+
+
+def _perform(
+    name: str, given: Mapping[str, Any], *, station_name: str, seed: int | None, directory: Path | None
+) -> "Outcome":
+    from lab import make_run_engine, open_station
+    from lab.arguments import plan_devices, takes_seed
+    from lab.attended import attend
+
+    plan = load_plan(name)
+    arguments = dict(given) | ({"seed": seed} if seed is not None and takes_seed(plan) else {})
+    with open_station(station_name, seed=seed) as station:
+        missing = [device for device in plan_devices(plan) if device not in station]
+        if missing:
+            has = ", ".join(station) or "no devices"
+            raise click.UsageError(
+                f"plan {name} needs {', '.join(missing)}, which station {station_name} has not; it has {has}"
+            )
+        display = RunDisplay(stderr_console())
+        engine = make_run_engine(station, directory=directory, arguments=arguments, progress=display.waiting)
+        engine.subscribe(display)
+        devices = [station[device] for device in plan_devices(plan)]
+        return attend(engine, name, plan(*devices, **arguments), say=say, watch=lambda: display)
+
+
+def _report_run(outcome: "Outcome", directory: Path | None, *, figure: bool) -> None:
+    from lab import open_catalogue
+
+    if outcome.error is not None:
+        say(f"lab: {outcome.plan} failed: {explain(outcome.error)}")
+    elif outcome.exit_status != "success":
+        say(f"lab: {outcome.plan} ended with {outcome.exit_status}; the data up to there are kept")
+    if outcome.run is None:
+        return
+    stored = open_catalogue(directory).find(outcome.run)
+    say(f"run {outcome.run[:8]} stored in {stored.directory}")
+    if figure and outcome.exit_status == "success":
+        _draw(stored)
+
+
+def _draw(stored: "Run") -> None:
+    from lab.figures import save
+
+    try:
+        say(f"picture {save(stored, stored.directory / 'figure.png')}")
+    except Exception as error:  # noqa: BLE001 - a picture that cannot be drawn must not fail the run it shows
+        say(f"no picture: {explain(error)}")
+
+
+def exit_code(outcome: "Outcome") -> int:
+    """Exit code of an outcome."""
+    if outcome.error is None:
+        return OK if outcome.exit_status == "success" else FAILED
+    return exit_code_of(outcome.error, before=outcome.run is None)
+
+
+def exit_code_of(error: BaseException, *, before: bool) -> int:
+    """Exit code of an error; a wrong value `before` a run was opened is a bad argument."""
+    if _is_no_communication(error):
+        return NO_COMMUNICATION
+    return BAD_ARGUMENT if before and isinstance(error, (ValueError, LookupError)) else FAILED
+
+
+def _is_no_communication(error: BaseException | None) -> bool:
+    from pyvisa.errors import VisaIOError
+
+    from lab.station import CommunicationError
+
+    if error is None:
+        return False
+    if isinstance(error, (CommunicationError, VisaIOError, ConnectionError, TimeoutError)):
+        return True
+    members = error.exceptions if isinstance(error, BaseExceptionGroup) else ()
+    return any(_is_no_communication(related) for related in (*members, error.__cause__))
+
+
+def json_line(plan: str, outcome: "Outcome | None" = None) -> str:
+    """Write an outcome as one line of JSON; NaN and infinities become null."""
+    return json.dumps(
+        {
+            "run": outcome and outcome.run,
+            "plan": plan,
+            "exit_status": outcome.exit_status if outcome else "fail",
+            "seconds": round(outcome.seconds, 3) if outcome else 0.0,
+            "result": plain(outcome.result) if outcome else {},
+        },
+        allow_nan=False,
+    )
+
+
+def plain(value: Any) -> Any:
+    """Turn arrays and mappings into what JSON has; NaN and infinities become None."""
+    if isinstance(value, Mapping):
+        return {str(key): plain(element) for key, element in value.items()}
+    if hasattr(value, "tolist"):
+        return plain(value.tolist())
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return [plain(element) for element in value]
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    return value if isinstance(value, (bool, int, str, type(None))) else str(value)

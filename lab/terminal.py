@@ -1,0 +1,244 @@
+"""What an operator sees on standard error: progress, the live table of a learning run, errors in plain words."""
+
+import threading
+import time
+from collections.abc import Iterable, Mapping
+from typing import Any, Self
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+PATIENCE = 2.0
+"""Seconds that pass before waiting is worth a progress bar, and between plain lines."""
+
+_ROWS = 12
+_LONGEST_LIST = 12
+_LEARNING_STREAMS = ("learning", "epochs")
+
+
+def stderr_console() -> Console:
+    """Make a console on standard error as it is now."""
+    return Console(stderr=True, highlight=False)
+
+
+def say(line: str) -> None:
+    """Tell the operator a line on standard error."""
+    stderr_console().print(line, markup=False, soft_wrap=True)
+
+
+def print_table(rows: Iterable[Mapping[str, Any]]) -> None:
+    """Print rows of equal keys as a table on standard output, uncut where that is no terminal."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for number, row in enumerate(rows):
+        if number == 0:
+            for key in row:
+                table.add_column(key, overflow="fold")
+        table.add_row(*(Text(_written(value)) for value in row.values()))
+    _print(table)
+
+
+def print_result(result: Mapping[str, Any]) -> None:
+    """Print names and values on standard output, long lists by their ends and length."""
+    table = Table.grid(padding=(0, 2))
+    for key, value in result.items():
+        table.add_row(Text(key, style="bold"), Text(_written(value)))
+    _print(table)
+
+
+def _print(table: Table) -> None:
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console = Console(highlight=False, width=max(console.measure(table).maximum, 1))
+    console.print(table)
+
+
+def explain(error: BaseException) -> str:
+    """Say in plain words what went wrong.
+
+    The cause at the root is what an operator can act on; members of a group are listed with their notes.
+    """
+    if isinstance(error, BaseExceptionGroup):
+        return "\n".join([error.message, *(f"  {explain(member)}" for member in error.exceptions)])
+    root = error
+    while root.__cause__ is not None and not isinstance(root, BaseExceptionGroup):
+        root = root.__cause__
+    if root is not error and isinstance(root, BaseExceptionGroup):
+        return explain(root)
+    text = str(root.args[0]) if isinstance(root, KeyError) and root.args else str(root)
+    notes = list(dict.fromkeys([*getattr(error, "__notes__", ()), *getattr(root, "__notes__", ())]))
+    return " - ".join([" ".join(text.split()) or type(root).__name__, *notes])
+
+
+class LearningTable:
+    """The scalar hinted fields of the learning streams, one row an epoch, or one an event where nothing has epochs."""
+
+    def __init__(self) -> None:
+        self.rows: dict[Any, dict[str, Any]] = {}
+        self.units: dict[str, str] = {}
+        self._descriptors: set[str] = set()
+
+    def describe(self, descriptor: Mapping[str, Any]) -> None:
+        """Take the columns that a stream brings."""
+        if descriptor.get("name") not in _LEARNING_STREAMS:
+            return
+        hinted = {field for hint in descriptor.get("hints", {}).values() for field in hint.get("fields", ())}
+        for key, data_key in descriptor["data_keys"].items():
+            if key in hinted and not data_key["shape"] and data_key["dtype"] in ("number", "integer"):
+                self.units[key] = data_key.get("units") or ""
+        self._descriptors.add(descriptor["uid"])
+
+    def add(self, event: Mapping[str, Any]) -> bool:
+        """Take one event; return whether it belongs to the table."""
+        if event["descriptor"] not in self._descriptors:
+            return False
+        row = {key: value for key, value in event["data"].items() if key in self.units}
+        self.rows.setdefault(row.get("epoch", event["seq_num"]), {}).update(row)
+        while len(self.rows) > _ROWS:
+            del self.rows[next(iter(self.rows))]
+        return True
+
+    def last_line(self) -> str:
+        """Write the latest row on one plain line."""
+        row = self.rows[next(reversed(self.rows))]
+        return "  ".join(f"{key} {_written(row[key])}{_spaced(unit)}" for key, unit in self.units.items() if key in row)
+
+    def __rich__(self) -> Table:
+        table = Table(box=None, pad_edge=False, header_style="bold")
+        for key, unit in self.units.items():
+            table.add_column(key.replace("_", " ") + (f" ({unit})" if unit else ""), justify="right")
+        for row in self.rows.values():
+            table.add_row(*(_written(row[key]) if key in row else "" for key in self.units))
+        return table
+
+
+class Wait:
+    """One status that the run engine waits for.
+
+    Parameters
+    ----------
+    status : object
+        With ``watch``, if it reports progress.
+    changed : callable
+        Called without arguments at every report.
+    """
+
+    def __init__(self, status: Any, changed: Any) -> None:
+        self.status = status
+        self.name = ""
+        self.fraction: float | None = None
+        self.started = time.monotonic()
+        self._changed = changed
+        if hasattr(status, "watch"):
+            status.watch(self._report)
+
+    @property
+    def seconds(self) -> float:
+        """Time waited so far in seconds."""
+        return time.monotonic() - self.started
+
+    def _report(self, *, name: str | None = None, fraction: float | None = None, **_: Any) -> None:
+        self.name = name or self.name
+        self.fraction = None if fraction is None else min(max(1.0 - float(fraction), 0.0), 1.0)
+        self._changed()
+
+    def line(self) -> str:
+        """Say on one plain line how far it is."""
+        done = "" if self.fraction is None else f"{self.fraction:4.0%} done, "
+        left = f", about {self.seconds / self.fraction - self.seconds:.0f} s left" if self.fraction else ""
+        return f"{self.name or 'waiting'}: {done}{self.seconds:.0f} s{left}"
+
+    def __rich__(self) -> Table:
+        grid = Table.grid(padding=(0, 1))
+        grid.add_row(ProgressBar(total=1.0, completed=self.fraction or 0.0, width=30), self.line())
+        return grid
+
+
+class RunDisplay:
+    """Progress over two seconds and the live table of a run.
+
+    A terminal shows them in place; anything else gets plain lines, one every two seconds at most. It is a callback
+    for documents, and `waiting` is a waiting hook of the run engine.
+
+    Parameters
+    ----------
+    console : rich.console.Console
+        Where to show it.
+    """
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+        self.table = LearningTable()
+        self._waits: list[Wait] = []
+        self._lock = threading.RLock()
+        self._live: Live | None = None
+        self._line_due = time.monotonic() + PATIENCE
+        self._unsaid = False
+
+    def __enter__(self) -> Self:
+        if self.console.is_terminal:
+            self._live = Live(console=self.console, get_renderable=self._render, refresh_per_second=5)
+            self._live.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._live is not None:
+            self._waits = []
+            self._live.stop()
+            self._live = None
+
+    def __call__(self, name: str, document: Mapping[str, Any]) -> None:
+        """Take a document of the run."""
+        with self._lock:
+            if name == "descriptor":
+                self.table.describe(document)
+            elif name == "event" and self.table.add(document):
+                self._unsaid = True
+                self._say(self.table.last_line)
+            elif name == "stop" and self._unsaid:
+                self._line_due = 0.0
+                self._say(self.table.last_line)
+
+    def waiting(self, statuses: Iterable[Any] | None) -> None:
+        """Follow what the run engine waits for; None when it goes on."""
+        with self._lock:
+            self._waits = [Wait(status, self._progressed) for status in statuses or ()]
+
+    def _progressed(self) -> None:
+        with self._lock:
+            for wait in self._waits:
+                if wait.seconds > PATIENCE:
+                    self._say(wait.line)
+
+    def _say(self, line: Any) -> None:
+        now = time.monotonic()
+        if self._live is None and now >= self._line_due:
+            self.console.print(line(), soft_wrap=True, markup=False)
+            self._line_due = now + PATIENCE
+            self._unsaid = False
+
+    def _render(self) -> RenderableType:
+        with self._lock:
+            waits = [wait for wait in self._waits if wait.seconds > PATIENCE]
+            return Group(*([self.table] if self.table.rows else []), *waits)
+
+
+def _written(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if isinstance(value, (list, tuple)):
+        ends = [_written(element) for element in value]
+        return ", ".join(
+            ends if len(ends) <= _LONGEST_LIST else [*ends[:3], "...", *ends[-3:], f"({len(ends)} values)"]
+        )
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key}={_written(element)}" for key, element in value.items())
+    return str(value)
+
+
+def _spaced(unit: str) -> str:
+    return f" {unit}" if unit else ""

@@ -1,0 +1,202 @@
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import click
+import pytest
+from click.testing import CliRunner
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lab.arguments import parameter_descriptions, parameter_type, plan_devices, plan_options, takes_seed, written
+
+
+class StoredThing:
+    pass
+
+
+def a_plan(
+    board: object,
+    *,
+    drive: Sequence[float] = (-1.0, 0.0, 1.0),
+    stiffness: tuple[float, float, float] = (1.0, 0.0, 1.0),
+    observation_time: float = 1.0,
+    shots: int,
+    hidden: int | None = None,
+    layers: list[int] = [8, 8],  # noqa: B006
+    neuron: Literal["quadratic", "quadratic-quartic"] = "quadratic",
+    trained: bool = True,
+    task: str = "digits",
+    rate: float | Sequence[float] = 0.02,
+    seed: int = 0,
+    md: dict[str, Any] | None = None,
+) -> None:
+    """Do something.
+
+    Parameters
+    ----------
+    board : Board
+        The board.
+    drive : sequence of float
+        Biases of the cell
+        in model units.
+    shots, hidden : int
+        Two at once.
+
+    Returns
+    -------
+    dict
+        shots : not a parameter.
+    """
+
+
+def parsed(*arguments: str, plan: Any = a_plan) -> dict[str, Any]:
+    command = click.Command(
+        "plan",
+        params=plan_options(plan),
+        context_settings={"token_normalize_func": lambda token: token.replace("_", "-")},
+    )
+    context = command.make_context("plan", list(arguments))
+    default = click.core.ParameterSource.DEFAULT
+    return {name: value for name, value in context.params.items() if context.get_parameter_source(name) is not default}
+
+
+def converted(annotation: Any, text: str) -> Any:
+    return parameter_type(annotation).convert(text, None, None)
+
+
+def test_only_given_arguments_are_handed_to_the_plan():
+    assert parsed("--shots", "5") == {"shots": 5}
+
+
+def test_lists_begin_with_minus_and_tuples_are_tuples():
+    values = parsed("--shots", "1", "--drive", "-2,-1, 0,1e0,2", "--stiffness", "1,0,1", "--layers=3,4")
+    assert values == {"shots": 1, "drive": (-2.0, -1.0, 0.0, 1.0, 2.0), "stiffness": (1.0, 0.0, 1.0), "layers": [3, 4]}
+
+
+@pytest.mark.parametrize("option", ["--observation-time", "--observation_time"])
+def test_hyphens_and_underscores_are_equal_in_options(option):
+    assert parsed("--shots", "1", option, "2.5")["observation_time"] == 2.5
+
+
+def test_a_value_or_none_a_choice_and_a_flag():
+    values = parsed("--shots", "2e4", "--hidden", "none", "--neuron", "quadratic-quartic", "--no-trained")
+    assert values == {"shots": 20000, "hidden": None, "neuron": "quadratic-quartic", "trained": False}
+    assert parsed("--shots", "1", "--hidden", "32", "--trained")["hidden"] == 32
+
+
+def test_a_number_or_a_list_is_read_as_whichever_fits():
+    assert parsed("--shots", "1", "--rate", "0.5")["rate"] == 0.5
+    assert parsed("--shots", "1", "--rate", "0.5,0.1")["rate"] == (0.5, 0.1)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--shots", "1.5"], "'1.5' is not a whole number"),
+        (["--shots", "nan"], "not a whole number"),
+        (["--shots", "inf"], "not a whole number"),
+        (["--shots", ""], "not a whole number"),
+        (["--shots", "9" * 6000], "not a whole number"),
+        (["--shots", "1", "--observation-time", "nan"], "not a finite number"),
+        (["--shots", "1", "--observation-time", "1e999"], "not a finite number"),
+        (["--shots", "1", "--observation-time", "one"], "not a number"),
+        (["--shots", "1", "--drive", ""], "no value given"),
+        (["--shots", "1", "--drive", "1,,2"], "'' is not a number"),
+        (["--shots", "1", "--drive", "1,nan"], "not a finite number"),
+        (["--shots", "1", "--stiffness", "1,0"], "has 2 values, 3 are needed"),
+        (["--shots", "1", "--neuron", "cubic"], "quadratic-quartic"),
+        (["--shots", "1", "--rate", "a"], "'a' is none of number|number,..."),
+        (["--shots", "1", "--obsevation-time", "1"], "--observation-time"),
+        (["--shots", "1", "--md", "x"], "--md"),
+        (["--shots", "1", "spare"], "spare"),
+        ([], "--shots"),
+    ],
+)
+def test_nonsense_is_refused_in_words_that_name_it(arguments, said):
+    with pytest.raises(click.UsageError) as refusal:
+        parsed(*arguments)
+    assert said in refusal.value.format_message()
+    assert len(refusal.value.format_message()) < 400
+
+
+@given(st.integers(-(10**30), 10**30))
+def test_every_whole_number_is_read_exactly(number):
+    assert converted(int, str(number)) == number
+
+
+@given(st.floats(allow_nan=False, allow_infinity=False))
+def test_every_finite_number_is_read_exactly(number):
+    assert converted(float, repr(number)) == number
+
+
+@given(st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=1, max_size=50))
+def test_every_list_of_numbers_is_read_exactly(numbers):
+    assert converted(Sequence[float], ",".join(map(repr, numbers))) == tuple(numbers)
+    assert converted(list[float], " , ".join(map(repr, numbers))) == numbers
+
+
+@given(
+    st.lists(st.integers(-(10**9), 10**9), min_size=1, max_size=9)
+    | st.none()
+    | st.integers(-(10**99), 10**99)
+    | st.floats(-9, 9)
+)
+def test_what_is_written_can_be_read_back(value):
+    annotation = list[int] | int | None if not isinstance(value, float) else float
+    read = converted(annotation, written(value))
+    if isinstance(value, float):
+        assert math.isclose(read, value, rel_tol=1e-5, abs_tol=1e-9)
+    else:
+        assert read == (value[0] if isinstance(value, list) and len(value) == 1 else value)
+
+
+@settings(max_examples=300)
+@given(
+    st.text(max_size=40), st.sampled_from([int, float, Sequence[float], tuple[int, int], float | None, Literal["a"]])
+)
+def test_any_text_is_read_or_refused_but_never_breaks(text, annotation):
+    try:
+        converted(annotation, text)
+    except click.BadParameter:
+        return
+
+
+@pytest.mark.parametrize("annotation", [dict[str, float], object, tuple, list[dict[str, int]]])
+def test_an_annotation_that_cannot_be_written_is_named(annotation):
+    with pytest.raises(TypeError, match="cannot be written on a command line"):
+        parameter_type(annotation)
+
+
+def test_a_stored_run_is_loaded_by_its_name():
+    def evaluate(board: object, *, run: StoredThing) -> None:
+        """Evaluate."""
+
+    def load(name: str, directory: Path | None) -> tuple[str, Path | None]:
+        if name == "nosuch":
+            raise LookupError("no run 'nosuch'")
+        return name, directory
+
+    command = click.Command("evaluate", params=plan_options(evaluate, {"StoredThing": load}))
+    assert command.make_context("evaluate", ["--run", "last"]).params["run"] == ("last", None)
+    with pytest.raises(click.BadParameter, match="no run 'nosuch'"):
+        command.make_context("evaluate", ["--run", "nosuch"])
+
+
+def test_devices_are_the_positional_arguments():
+    assert plan_devices(a_plan) == ["board"]
+    assert takes_seed(a_plan)
+
+
+def test_help_comes_from_the_parameters_section_only():
+    assert parameter_descriptions(a_plan.__doc__ or "") == {
+        "board": "The board.",
+        "drive": "Biases of the cell in model units.",
+        "shots": "Two at once.",
+        "hidden": "Two at once.",
+    }
+    assert parameter_descriptions("No section.") == {}
+    help_text = CliRunner().invoke(click.Command("plan", params=plan_options(a_plan)), ["--help"]).output
+    assert "Biases of the cell" in help_text
+    assert "-1,0,1" in help_text
