@@ -1,0 +1,484 @@
+"""The base of our SCPI drivers: errors raise, questions and answers stay together, arrays go as blocks.
+
+Everything here works on plain pymeasure adapters; what pymeasure leaves open is closed in one place: errors are only
+logged there, reading the error queue has no bound, two threads tear questions from answers, and binary replies are
+read byte by byte.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import pyvisa
+from numpy.typing import ArrayLike, NDArray
+from pymeasure.adapters import Adapter, ProtocolAdapter, VISAAdapter
+from pymeasure.instruments import Instrument, SCPIMixin
+from pymeasure.instruments.validators import strict_discrete_set, strict_range
+
+from drivers.arrays import block, element_type, elements
+from drivers.errors import ConnectionLostError, InstrumentError, InstrumentTimeoutError, ReplyError
+
+log = logging.getLogger(__name__)
+log.addHandler(logging.NullHandler())
+
+ERROR_QUEUE_LENGTH = 32
+READ_CHUNK = 1 << 20
+SHORT_FORMATS = {"ASCii": "ASC", "INTeger,16": "INT,16", "REAL,32": "REAL,32", "REAL,64": "REAL,64"}
+
+
+def control(query: str, command: str, docs: str, **options: Any) -> property:
+    """Return a pymeasure property whose set raises the instrument's errors and is one exchange under its lock.
+
+    Parameters
+    ----------
+    query, command : str
+        What asks for the value, and what sets it with one ``%`` field.
+    docs : str
+        Docstring beginning with "Control", with unit and range.
+    **options
+        As of `pymeasure.instruments.Instrument.control`.
+    """
+    checked = Instrument.control(query, command, docs, check_set_errors=True, **options)
+
+    def fset(self: ScpiInstrument, value: Any) -> None:
+        with self.lock:
+            checked.__set__(self, value)
+
+    return property(checked.fget, fset, doc=docs)
+
+
+def boolean(header: str, docs: str) -> property:
+    """Return a property that is on or off."""
+    return control(
+        f"{header}?",
+        f"{header} %d",
+        docs,
+        validator=strict_discrete_set,
+        values={True: 1, False: 0},
+        map_values=True,
+        cast=_switch,
+    )
+
+
+def integer(header: str, docs: str, low: int, high: int) -> property:
+    """Return a property that is a whole number from `low` to `high`."""
+    return control(f"{header}?", f"{header} %d", docs, validator=strict_integer, values=(low, high), cast=_whole)
+
+
+def real(header: str, docs: str, low: float, high: float = float("inf")) -> property:
+    """Return a property that is a finite number from `low` to `high`."""
+    return control(f"{header}?", f"{header} %.9g", docs, validator=strict_real, values=(low, high))
+
+
+def choice(header: str, docs: str, options: dict[str, str]) -> property:
+    """Return a property that is one of the keys of `options`, sent as the short forms they map to."""
+    return control(
+        f"{header}?",
+        f"{header} %s",
+        docs,
+        validator=strict_discrete_set,
+        values=options,
+        map_values=True,
+        cast=str,
+        separator=";",
+        preprocess_reply=_character_data,
+    )
+
+
+def strict_integer(value: Any, limits: tuple[int, int]) -> int:
+    """Return `value` as an int if it is a whole number within `limits`, raise ValueError otherwise."""
+    if isinstance(value, (bool, np.bool_, str)) or int(value) != value:
+        raise ValueError(f"{value!r} is not a whole number")
+    return int(strict_range(value, limits))
+
+
+def strict_real(value: Any, limits: tuple[float, float]) -> float:
+    """Return `value` as a float if it is a finite number within `limits`, raise ValueError otherwise."""
+    if isinstance(value, (bool, np.bool_, str)) or not np.isfinite(value):
+        raise ValueError(f"{value!r} is not a finite number")
+    return float(strict_range(value, limits))
+
+
+def _whole(reply: str) -> int:
+    return int(float(reply))
+
+
+def _switch(reply: str) -> int:
+    return {"ON": 1, "OFF": 0}.get(reply) if reply.isalpha() else int(float(reply))  # type: ignore[return-value]
+
+
+def _character_data(reply: str) -> str:
+    """Return character or string data in its short form: capitals of the long form, no quotes."""
+    return ",".join(_short_form(word) for word in reply.strip('"').split(","))
+
+
+def _short_form(word: str) -> str:
+    if word.isupper() or not word.isalpha():
+        return word
+    return "".join(letter for letter in word if letter.isupper())
+
+
+def _of_encoding(header: str, docs: str, options: dict[str, str]) -> property:
+    """Return a choice whose set makes the driver look up the encoding of arrays anew."""
+    checked = choice(header, docs, options)
+
+    def fset(self: ScpiInstrument, value: Any) -> None:
+        with self.lock:
+            self.forget_encoding()
+            checked.__set__(self, value)
+
+    return property(checked.fget, fset, doc=docs)
+
+
+class ScpiInstrument(SCPIMixin, Instrument):
+    """A SCPI instrument whose errors raise and whose questions and answers stay together.
+
+    Any thread may use it. After a time-out the session is cleared, drained and asked who it is before anything else is
+    sent.
+
+    Parameters
+    ----------
+    adapter : str, int or pymeasure Adapter
+        VISA resource name, or an adapter.
+    name : str
+        Name for messages.
+    **kwargs
+        Passed to `pymeasure.adapters.VISAAdapter`: `visa_library`, `timeout` in ms and the like.
+    """
+
+    identity_timeout = 2.0
+
+    def __init__(self, adapter: Adapter | str | int, name: str = "SCPI instrument", **kwargs: Any) -> None:
+        self.lock = threading.RLock()
+        self._command = ""
+        self._identity: str | None = None
+        self._out_of_step = False
+        self._encoding: tuple[str, str] | None = None
+        kwargs.setdefault("read_termination", "\n")
+        kwargs.setdefault("write_termination", "\n")
+        super().__init__(adapter, name, **kwargs)
+        self._visa = _visa_resource(self.adapter)
+        if self._visa is not None:
+            _tune_socket(self._visa)
+
+    # one exchange
+
+    def write(self, command: str, **kwargs: Any) -> None:
+        """Write one message."""
+        with self.lock, self._exchange(command):
+            super().write(command, **kwargs)
+
+    def write_bytes(self, content: bytes, **kwargs: Any) -> None:
+        """Write bytes as they are."""
+        with self.lock, self._exchange(content[:60].split(b"#")[0].decode("ascii", "replace")):
+            super().write_bytes(content, **kwargs)
+
+    def ask(self, command: str, query_delay: float | None = None) -> str:
+        """Write one query and return its reply."""
+        with self.lock:
+            self.write(command)
+            self.wait_for(query_delay)
+            return self._read_reply(self.read)
+
+    def _read_reply(self, read: Callable[[], Any]) -> Any:
+        """Read a reply; a missing one leaves the session back in step, or known to be out of it."""
+        command = self._command
+        try:
+            return read()
+        except (pyvisa.errors.VisaIOError, OSError, ReplyError) as error:
+            self._out_of_step = True
+            if isinstance(error, ReplyError) or not _is_timeout(error):
+                raise _translated(error, self.name, command) from error
+            reported = self._reported_after_timeout()
+            if reported:
+                raise InstrumentError(*reported[0], command=command, instrument=self.name) from error
+            raise InstrumentTimeoutError(f"{self.name}: no reply to {command!r} in time") from error
+
+    @contextlib.contextmanager
+    def _exchange(self, command: str) -> Iterator[None]:
+        if self._out_of_step:
+            self.resynchronise()
+        self._command = command
+        try:
+            yield
+        except (pyvisa.errors.VisaIOError, OSError) as error:
+            self._out_of_step = True
+            raise _translated(error, self.name, command) from error
+
+    def _reported_after_timeout(self) -> list[tuple[int, str]]:
+        """Return the errors that explain a missing reply; empty when there are none or the instrument is mute."""
+        try:
+            return [entry for entry in self.resynchronise() if not -499 <= entry[0] <= -400]
+        except (InstrumentTimeoutError, ConnectionLostError):
+            return []
+
+    def resynchronise(self) -> list[tuple[int, str]]:
+        """Clear the session, drop late replies, make sure who answers, and return the errors read on the way.
+
+        Raises
+        ------
+        InstrumentTimeoutError
+            If the instrument does not say who it is; nothing else has been sent then.
+        ConnectionLostError
+            If another instrument answers, or the connection is gone.
+        """
+        with self.lock:
+            self._out_of_step = False
+            self._encoding = None
+            try:
+                self._drain()
+                self._reidentify()
+                return self.read_errors()
+            except Exception:
+                self._out_of_step = True
+                raise
+
+    def _drain(self) -> None:
+        with contextlib.suppress(NotImplementedError, pyvisa.errors.VisaIOError):
+            self.adapter.connection.clear()
+        if self._visa is None:
+            self.adapter.flush_read_buffer()
+
+    def _reidentify(self) -> None:
+        """Ask `*IDN?` and drop late replies until the answer is an identity, the one known if there is one."""
+        deadline = time.monotonic() + self.identity_timeout
+        self.write("*IDN?")
+        while True:
+            try:
+                reply = self.read().strip()
+            except (pyvisa.errors.VisaIOError, OSError) as error:
+                raise _translated(error, self.name, "*IDN?") from error
+            if reply == self._identity or (self._identity is None and reply.count(",") == 3):
+                return
+            if time.monotonic() > deadline:
+                raise ConnectionLostError(f"{self.name}: answered {reply[:80]!r} when asked who it is")
+
+    # identity and errors
+
+    @property
+    def id(self) -> str:
+        """Get the identity of the instrument: maker, model, serial number, firmware (str)."""
+        with self.lock:
+            self._identity = self.ask("*IDN?").strip()
+            return self._identity
+
+    @property
+    def next_error(self) -> tuple[int, str]:
+        """Get the oldest entry of the error queue as (code, text); (0, "No error") when empty."""
+        reply = self.ask("SYST:ERR?")
+        code, _, text = reply.partition(",")
+        try:
+            return int(float(code)), text.strip().strip('"')
+        except ValueError:
+            self._out_of_step = True
+            raise ReplyError(f"{self.name}: {reply[:80]!r} is no entry of an error queue") from None
+
+    def read_errors(self) -> list[tuple[int, str]]:
+        """Empty the error queue and return its entries, at most as many as a queue holds."""
+        entries = []
+        with self.lock:
+            for _ in range(ERROR_QUEUE_LENGTH + 1):
+                entry = self.next_error
+                if entry[0] == 0:
+                    break
+                entries.append(entry)
+        return entries
+
+    def check_errors(self) -> list[tuple[int, str]]:
+        """Raise the oldest error of the queue, the others as its notes; return an empty list if there is none.
+
+        Raises
+        ------
+        InstrumentError
+            With `code`, `text` and the `command` sent last.
+        """
+        with self.lock:
+            command = self._command
+            self.raise_first(self.read_errors(), command)
+            return []
+
+    def raise_first(self, entries: Sequence[tuple[int, str]], command: str) -> None:
+        """Raise the first of some error queue entries as what `command` caused, the others as its notes."""
+        if entries:
+            error = InstrumentError(*entries[0], command=command, instrument=self.name)
+            for code, text in entries[1:]:
+                error.add_note(f'then {code}, "{text}"')
+            raise error
+
+    check_get_errors = check_errors
+    check_set_errors = check_errors
+
+    def execute(self, command: str | bytes) -> None:
+        """Write a command, bytes with their own terminator, and raise what it leaves in the error queue."""
+        with self.lock:
+            if isinstance(command, bytes):
+                self.write_bytes(command)
+            else:
+                self.write(command)
+            self.check_errors()
+
+    def reset(self) -> None:
+        """Set everything to its reset value (`*RST`)."""
+        with self.lock:
+            self._encoding = None
+            self.execute("*RST")
+
+    # arrays
+
+    data_format = _of_encoding(
+        "FORM",
+        """Control how arrays travel (str, one of ASCii; INTeger,16; REAL,32; REAL,64).""",
+        SHORT_FORMATS,
+    )
+    byte_order = _of_encoding(
+        "FORM:BORD",
+        """Control the byte order of blocks (str, "big" or "little").""",
+        {"big": "NORM", "little": "SWAP"},
+    )
+
+    def forget_encoding(self) -> None:
+        """Ask the instrument for format and byte order before the next array travels."""
+        self._encoding = None
+
+    def use_encoding(self, data_format: str = "REAL,32", byte_order: str = "little") -> None:
+        """Set format and byte order of arrays, if they are not in force already."""
+        with self.lock:
+            if self._encoding_in_force() != (data_format, byte_order):
+                self.data_format = data_format
+                self.byte_order = byte_order
+
+    def _encoding_in_force(self) -> tuple[str, str]:
+        if self._encoding is None:
+            self._encoding = (self.data_format, self.byte_order)
+        return self._encoding
+
+    def array_argument(self, values: ArrayLike) -> bytes:
+        """Return an array as the argument of a command, in the format in force.
+
+        Raises
+        ------
+        ValueError
+            If a value is not finite or the format in force carries integers only.
+        """
+        array = np.asarray(values, dtype=np.float64)
+        if not np.isfinite(array).all():
+            raise ValueError("an array with values that are not finite numbers cannot be sent")
+        data_format, byte_order = self._encoding_in_force()
+        if data_format == "ASCii":
+            return ",".join(f"{value:.9g}" for value in array.ravel()).encode()
+        if data_format == "INTeger,16":
+            raise ValueError("arrays cannot be sent while data_format is INTeger,16; use ASCii or REAL")
+        return block(array.astype(element_type(data_format, byte_order)).tobytes())
+
+    def write_arrays(self, *units: str | tuple[str, ArrayLike]) -> None:
+        """Write one message of several commands, arrays among them, and raise what goes wrong.
+
+        Parameters
+        ----------
+        *units
+            Commands as they are, or pairs of header and array.
+        """
+        with self.lock:
+            parts = [
+                unit.encode() if isinstance(unit, str) else unit[0].encode() + b" " + self.array_argument(unit[1])
+                for unit in units
+            ]
+            self.execute(b";:".join(parts) + b"\n")
+
+    def read_arrays(self, *queries: str, dtype: str | None = None) -> list[NDArray[Any]]:
+        """Ask for several arrays in one message and return them flat, in native byte order.
+
+        Parameters
+        ----------
+        *queries : str
+            Queries without leading colon.
+        dtype : str, optional
+            Element type of the blocks, such as "u4", where a reply has its own and does not follow the format in force.
+        """
+        with self.lock:
+            data_format, byte_order = self._encoding_in_force()
+            self.write(";:".join(queries))
+            if data_format == "ASCii" and dtype is None:
+                replies = self._read_reply(self.read).split(";")
+                return [np.fromstring(reply, sep=",") for reply in replies]
+            element = element_type(data_format, byte_order, dtype)
+            return self._read_reply(lambda: [elements(data, element) for data in self._read_blocks(len(queries))])
+
+    def read_array(self, query: str, *, dtype: str | None = None) -> NDArray[Any]:
+        """Ask for one array and return it flat."""
+        return self.read_arrays(query, dtype=dtype)[0]
+
+    def _read_blocks(self, count: int) -> list[bytes]:
+        """Read `count` definite-length blocks separated by ``;`` and ended by a newline."""
+        with self._whole_payloads():
+            blocks = []
+            for index in range(count):
+                head = self._read_exactly(2)
+                if head[:1] != b"#" or not head[1:].isdigit() or head[1:] == b"0":
+                    raise ReplyError(f"{self.name}: {head!r} does not begin a definite-length block")
+                digits = self._read_exactly(int(head[1:]))
+                if not digits.isdigit():
+                    raise ReplyError(f"{self.name}: {digits!r} is no block length")
+                blocks.append(self._read_exactly(int(digits)))
+                self._read_separator(b";" if index < count - 1 else b"\n")
+            return blocks
+
+    def _read_separator(self, expected: bytes) -> None:
+        found = self._read_exactly(1)
+        if found != expected:
+            raise ReplyError(f"{self.name}: {found!r} follows a block; {expected!r} was expected")
+
+    def _read_exactly(self, count: int) -> bytes:
+        if self._visa is not None:
+            return self._visa.read_bytes(count, chunk_size=max(1, min(count, READ_CHUNK))) if count else b""
+        data = self.read_bytes(count) if count else b""
+        if len(data) != count:
+            raise ReplyError(f"{self.name}: a block ended after {len(data)} of {count} bytes")
+        return data
+
+    @contextlib.contextmanager
+    def _whole_payloads(self) -> Iterator[None]:
+        """Keep the session from looking for a terminator inside payloads."""
+        if self._visa is None:
+            yield
+            return
+        with self._visa.read_termination_context(""):
+            yield
+
+
+def _visa_resource(adapter: Adapter) -> pyvisa.resources.MessageBasedResource | None:
+    """Return the PyVISA resource below an adapter, None where there is none."""
+    if isinstance(adapter, VISAAdapter) and not isinstance(adapter.connection, ProtocolAdapter):
+        return adapter.connection
+    return None
+
+
+def _tune_socket(resource: pyvisa.resources.MessageBasedResource) -> None:
+    """Make a pyvisa-py socket send at once (its VISA attribute raises) and receive in large pieces."""
+    session = getattr(resource.visalib, "sessions", {}).get(resource.session)
+    interface = getattr(session, "interface", None)
+    if session is not None and isinstance(interface, socket.socket) and interface.type == socket.SOCK_STREAM:
+        interface.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        session.max_recv_size = READ_CHUNK
+
+
+def _is_timeout(error: Exception) -> bool:
+    if isinstance(error, pyvisa.errors.VisaIOError):
+        return error.error_code == pyvisa.constants.StatusCode.error_timeout
+    return isinstance(error, TimeoutError)
+
+
+def _translated(error: Exception, name: str, command: str) -> Exception:
+    """Return the typed error of ours that says what a failed exchange means."""
+    if isinstance(error, (ReplyError, ConnectionLostError, InstrumentTimeoutError)):
+        return error
+    if _is_timeout(error):
+        return InstrumentTimeoutError(f"{name}: no reply to {command!r} in time")
+    return ConnectionLostError(f"{name}: {command!r} was not exchanged: {error}")
