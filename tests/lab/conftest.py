@@ -1,0 +1,115 @@
+"""A bench that needs no instruments: a detector of numbers and arrays, and a station that remembers what was asked."""
+
+from contextlib import ExitStack
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+
+class Detector:
+    """A Readable with one number, one small and one large array, and a large array in its configuration."""
+
+    name = "detector"
+    parent = None
+
+    def __init__(self, large: int = 1000) -> None:
+        self.count = 0
+        self.large = large
+
+    def trigger(self):
+        from ophyd.status import Status
+
+        self.count += 1
+        status = Status(timeout=None)
+        status.set_finished()
+        return status
+
+    def values(self):
+        return {
+            "level": 0.5 * self.count,
+            "small": np.arange(4.0) * self.count,
+            "image": np.full((2, self.large // 2), float(self.count), dtype=np.float32),
+        }
+
+    def read(self):
+        return {key: {"value": value, "timestamp": 1.0} for key, value in self.values().items()}
+
+    def describe(self):
+        source = "SIM:detector"
+        return {
+            "level": {"source": source, "dtype": "number", "shape": [], "units": "V"},
+            "small": {"source": source, "dtype": "array", "shape": [4], "dims": ["cell"], "units": "mV"},
+            "image": {"source": source, "dtype": "array", "shape": [2, self.large // 2], "dims": ["row", "column"]},
+        }
+
+    def read_configuration(self):
+        return {
+            "gain": {"value": 3, "timestamp": 1.0},
+            "table": {"value": np.arange(500.0).reshape(5, 100), "timestamp": 1.0},
+        }
+
+    def describe_configuration(self):
+        return {
+            "gain": {"source": "SIM", "dtype": "integer", "shape": []},
+            "table": {"source": "SIM", "dtype": "array", "shape": [5, 100]},
+        }
+
+
+class StationStub:
+    """What a run engine needs of a station."""
+
+    name = "stub"
+    mode = "twin"
+
+    def __init__(self) -> None:
+        self.clock = SimpleNamespace(slept=[])
+        self.clock.sleep = self.clock.slept.append
+        self.made_safe = 0
+        self.refusal: Exception | None = None
+
+    def metadata(self):
+        return {"station": self.name, "station_mode": self.mode, "station_seed": 1}
+
+    def safe(self):
+        self.made_safe += 1
+        if self.refusal is not None:
+            raise ExceptionGroup("1 of 1 devices could not be brought to their safe state", [self.refusal])
+        return {}
+
+
+@pytest.fixture
+def detector():
+    return Detector()
+
+
+@pytest.fixture
+def stub_station():
+    return StationStub()
+
+
+@pytest.fixture
+def make_engine(stub_station, tmp_path):
+    """Make run engines that record below tmp_path and whose loops are stopped at the end."""
+    from lab import make_run_engine
+
+    with ExitStack() as engines:
+
+        def make(**options):
+            engine = make_run_engine(stub_station, **{"directory": tmp_path / "runs", **options})
+            engines.callback(_stop, engine)
+            return engine
+
+        yield make
+
+
+def _stop(engine) -> None:
+    engine.journal.close()
+    engine.loop.call_soon_threadsafe(engine.loop.stop)
+    engine._th.join(5)
+    engine.loop.close()
+
+
+@pytest.fixture
+def engine(make_engine):
+    return make_engine()
