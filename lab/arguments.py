@@ -242,11 +242,9 @@ def _option(
 ) -> click.Option:
     flag = "--" + parameter.name.replace("_", "-")
     required = parameter.default is parameter.empty
-    settings: dict[str, Any] = {
-        "required": required,
-        "help": description,
-        "show_default": False if required else written(parameter.default),
-    }
+    if not required and parameter.default is not None:
+        description = f"{description}  [default: {written(parameter.default)}]"
+    settings: dict[str, Any] = {"required": required, "help": description}
     if annotation is bool:
         return click.Option([f"{flag}/--no-{flag[2:]}", parameter.name], **settings)
     try:

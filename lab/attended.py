@@ -57,7 +57,7 @@ class Interrupts:
     Parameters
     ----------
     engine : bluesky.RunEngine
-        The engine; its own handling of Ctrl-C is switched off.
+        An engine that does not handle Ctrl-C itself.
     say : callable
         Tells the operator a line.
     aborting : bool
@@ -74,7 +74,6 @@ class Interrupts:
         self._previous: dict[int, Any] = {}
 
     def __enter__(self) -> Self:
-        self._engine.context_managers = []
         self._thread.start()
         if threading.current_thread() is threading.main_thread():
             self._previous = {number: signal.signal(number, self._handle) for number in (signal.SIGINT, signal.SIGTERM)}

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from lab.plans import summarise_plans
-from lab.run_command import BAD_ARGUMENT, FAILED, exit_code_of, json_line, plain, run
+from lab.run_command import BAD_ARGUMENT, FAILED, LARGEST_SEED, exit_code_of, json_line, plain, run
 from lab.terminal import explain, print_result, print_table, say
 
 if TYPE_CHECKING:
     from lab.catalogue import Run
+    from lab.station import Station
 
 
 class CommandLine(click.Group):
@@ -151,7 +152,12 @@ def check(station: str, *, as_json: bool) -> None:
     from lab import open_station
 
     with open_station(station) as opened:
-        _show(opened.describe(), as_json=as_json, empty=f"station {station} has no instruments")
+        _show(_instruments(opened), as_json=as_json, empty=f"station {station} has no instruments")
+
+
+def _instruments(station: "Station") -> Iterable[dict[str, Any]]:
+    for name, instrument in station.metadata()["instruments"].items():
+        yield {"instrument": name, **instrument}
 
 
 @main.command()
@@ -161,29 +167,34 @@ def safe(station: str) -> None:
     from lab import open_station
 
     with open_station(station) as opened:
-        for line in opened.safe():
-            click.echo(line)
+        for name, done in opened.safe().items():
+            click.echo(f"{name}: {', '.join(done) or 'was safe already'}")
 
 
 @main.command()
-@click.option("--station", help="Serve the bench of this station, with its options.")
-@click.option("--bench", help="Serve this bench.  [default: thermodynamic_board]")
-@click.option("--address", default="127.0.0.1", show_default=True, help="Address to listen on.")
-@click.option("--port", type=click.IntRange(0, 65535), default=5025, show_default=True, help="First port.")
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of the noise.")
-def serve(station: str | None, bench: str | None, address: str, port: int, seed: int) -> None:
-    """Put the simulated instruments of a bench on TCP ports until Ctrl-C."""
+@click.option(
+    "--station", "--bench", "station", default="twin", show_default=True, help="Station whose bench is served."
+)
+@click.option("--address", default="127.0.0.1", show_default=True, help="Address of this machine to listen at.")
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=5025,
+    show_default=True,
+    help="Port of the first instrument; 0 takes any that is free.",
+)
+@click.option("--seed", type=click.IntRange(0, LARGEST_SEED), default=0, show_default=True, help="Seed of the noise.")
+def serve(station: str, address: str, port: int, seed: int) -> None:
+    """Serve simulated instruments on TCP until Ctrl-C."""
     from lab.attended import terminable
     from lab.station import serve_bench
 
-    if station and bench:
-        raise click.UsageError("--station and --bench exclude each other")
-    with terminable(), serve_bench(station=station, bench=bench, address=address, port=port, seed=seed) as server:
-        for name, where in server.addresses.items():
-            click.echo(f"{name} at {where}")
+    with terminable(), serve_bench(station, address=address, port=port, seed=seed) as server:
+        for name, (host, number) in server.addresses.items():
+            click.echo(f"{name} is at {host}:{number}")
         sys.stdout.flush()
         _wait_for_interrupt()
-        say("stopped")
+    say("stopped")
 
 
 def _wait_for_interrupt() -> None:
@@ -218,7 +229,7 @@ def _run_summary(run: "Run") -> dict[str, Any]:
         "plan": run.plan,
         "station": run.station,
         "started (UTC)": f"{run.started:%Y-%m-%d %H:%M:%S}",
-        "seconds": run.seconds if run.seconds is None else round(run.seconds, 1),
+        "seconds": run.seconds,
         "state": run.state,
         "steps": run.steps,
     }

@@ -7,6 +7,7 @@ from importlib import import_module
 from importlib.util import find_spec
 from inspect import cleandoc
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 
@@ -51,7 +52,8 @@ def load_plan(name: str) -> Callable[..., Any]:
     """
     if name not in plan_names():
         raise UnknownPlanError(f"no plan {name!r}; plans are {', '.join(plan_names())}")
-    return getattr(import_module("protocols"), name)
+    plan = getattr(import_module("protocols"), name)
+    return getattr(plan, name) if isinstance(plan, ModuleType) else plan
 
 
 def summarise_plans() -> list[PlanSummary]:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from lab.catalogue import Run
 
 OK, BAD_ARGUMENT, FAILED, NO_COMMUNICATION = range(4)
-LARGEST_SEED = 2**63 - 1
+LARGEST_SEED = 2**32 - 1
 
 
 class PlanGroup(click.Group):
@@ -108,8 +108,11 @@ def _common_options() -> list[click.Option]:
 
 def _stored_run(text: str, directory: Path | None) -> Any:
     from lab import open_catalogue
+    from protocols.stored_run import StoredRun
 
-    return open_catalogue(directory).find(text)
+    run = open_catalogue(directory).find(text)
+    last = run.read("evaluation").isel(event=-1) if "evaluation" in run.streams else {}
+    return StoredRun.from_event(run.start, {str(key): last[key].values for key in last})
 
 
 def _run(
@@ -147,6 +150,7 @@ def _perform(
 
     plan = load_plan(name)
     arguments = dict(given) | ({"seed": seed} if seed is not None and takes_seed(plan) else {})
+    recorded = {key: getattr(value, "uid", value) for key, value in arguments.items()}
     with open_station(station_name, seed=seed) as station:
         missing = [device for device in plan_devices(plan) if device not in station]
         if missing:
@@ -155,7 +159,9 @@ def _perform(
                 f"plan {name} needs {', '.join(missing)}, which station {station_name} has not; it has {has}"
             )
         display = RunDisplay(stderr_console())
-        engine = make_run_engine(station, directory=directory, arguments=arguments, progress=display.waiting)
+        engine = make_run_engine(
+            station, directory=directory, arguments=recorded, progress=display.waiting, context_managers=()
+        )
         engine.subscribe(display)
         devices = [station[device] for device in plan_devices(plan)]
         return attend(engine, name, plan(*devices, **arguments), say=say, watch=lambda: display)

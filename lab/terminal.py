@@ -16,6 +16,7 @@ PATIENCE = 2.0
 
 _ROWS = 12
 _LONGEST_LIST = 12
+_WIDEST = 10_000
 _LEARNING_STREAMS = ("learning", "epochs")
 
 
@@ -51,7 +52,8 @@ def print_result(result: Mapping[str, Any]) -> None:
 def _print(table: Table) -> None:
     console = Console(highlight=False)
     if not console.is_terminal:
-        console = Console(highlight=False, width=max(console.measure(table).maximum, 1))
+        unbounded = console.options.update(width=_WIDEST)
+        console = Console(highlight=False, width=max(console.measure(table, options=unbounded).maximum, 1))
     console.print(table)
 
 
