@@ -1,0 +1,349 @@
+"""The instrument: its language, its settings, its lock and its overlapped operations."""
+
+import threading
+from collections import deque
+from collections.abc import Callable, Mapping
+from concurrent.futures import CancelledError, Future
+from functools import cache
+from typing import Any, ClassVar
+
+from sim_devices.scpi.common import CommonCommands
+from sim_devices.scpi.declarations import Declaration, setting
+from sim_devices.scpi.errors import ScpiError
+from sim_devices.scpi.operation import Operation, Suspension
+from sim_devices.scpi.program import Action, Unit, compile_message
+from sim_devices.scpi.session import Session
+from sim_devices.scpi.tree import HeaderTree
+
+PROGRAM_CACHE = 1024
+"""Number of messages whose units are remembered."""
+PROGRAM_CACHE_LENGTH = 128
+"""Longest message in bytes whose units are remembered."""
+
+
+class Language:
+    """The declarations of a class of instruments and what its messages mean.
+
+    Parameters
+    ----------
+    kind : type
+        A subclass of :class:`Instrument`.
+
+    Raises
+    ------
+    TypeError
+        If two declarations of one class claim the same header.
+    """
+
+    def __init__(self, kind: type) -> None:
+        self.declarations: dict[str, Declaration] = {}
+        for base in reversed(kind.__mro__):
+            self._collect(base)
+        self.settings = [item for item in self.declarations.values() if isinstance(item, setting)]
+        self.tree: HeaderTree[Action] = HeaderTree()
+        for declaration in self.declarations.values():
+            for query, action in declaration.actions().items():
+                self.tree.insert(declaration.parts, action, query=query)
+        self.programs: dict[bytes, tuple[Unit, ...]] = {}
+
+    def _collect(self, base: type) -> None:
+        claimed: dict[tuple[str, bool], str] = {}
+        for name, member in vars(base).items():
+            self.declarations.pop(name, None)
+            if not isinstance(member, Declaration):
+                continue
+            for query in member.actions():
+                other = claimed.setdefault((member.header.upper(), query), name)
+                if other != name:
+                    raise TypeError(f"{base.__name__}: {other} and {name} both declare {member.header}")
+            self.declarations[name] = member
+
+    def compile(self, message: bytes) -> tuple[Unit, ...]:
+        """Return the units of a message."""
+        program = compile_message(message, self.tree)
+        if len(message) <= PROGRAM_CACHE_LENGTH and b"#" not in message:
+            if len(self.programs) >= PROGRAM_CACHE:
+                self.programs.clear()
+            self.programs[message] = program
+        return program
+
+
+class Instrument(CommonCommands):
+    """An instrument that understands IEEE 488.2 and SCPI; a subclass declares what else it understands.
+
+    Parameters
+    ----------
+    identity : str
+        Reply to ``*IDN?``: maker, model, serial number, firmware.
+
+    Attributes
+    ----------
+    identity : str
+        Reply to ``*IDN?``.
+    lock : threading.RLock
+        Held while a message is carried out; a thread that changes the instrument's state holds it as well.
+    sessions : list of Session
+        The open sessions.
+    owner : Session or None
+        The session that holds ``SYSTem:LOCK``.
+    settings : dict
+        Values of the settings by name of the attribute.
+    pending : dict
+        The overlapped operations that are not complete, with the session that started each.
+    errors : mapping of int to tuple
+        Class attribute: the instrument's own error numbers, with their text and their bit in the standard event status
+        register.
+    formats : tuple of str
+        Class attribute: what ``FORMat`` may be.
+    """
+
+    errors: ClassVar[Mapping[int, tuple[str, int]]] = {}
+    formats: ClassVar[tuple[str, ...]] = ("ASC", "INT,16", "REAL,32", "REAL,64")
+    options: ClassVar[str] = "0"
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        language(cls)
+
+    def __init__(self, identity: str) -> None:
+        self.identity = identity
+        self.lock = threading.RLock()
+        self.sessions: list[Session] = []
+        self.owner: Session | None = None
+        self.settings: dict[str, Any] = {}
+        self.pending: dict[Future[Any], Session] = {}
+        self.memories: dict[int, tuple[dict[str, Any], Any]] = {}
+        self._language = language(type(self))
+        self._programs = self._language.programs
+        self._conditions = {"operation": 0, "questionable": 0}
+        self._suspended: list[Session] = []
+        self._announced: deque[Session] = deque()
+        self._executing = False
+        self.reset_settings()
+
+    # ---- for subclasses --------------------------------------------------------------------------------------------
+
+    def reset(self) -> None:
+        """Take the rest of the state that ``*RST`` asks for; the settings have their reset values already."""
+
+    def self_test(self) -> int | Operation:
+        """Return the result of ``*TST?``: 0, or the number of the first test that failed."""
+        return 0
+
+    def trigger(self, session: Session) -> None | Operation:
+        """Carry out ``*TRG``.
+
+        Raises
+        ------
+        ScpiError
+            -211 if the instrument does not wait for a trigger.
+        """
+        raise ScpiError(-211, "the instrument does not wait for a trigger")
+
+    def check_recall(self) -> None:
+        """Raise ScpiError where ``*SAV`` and ``*RCL`` are refused now."""
+
+    def save_state(self) -> Any:
+        """Return what ``*SAV`` keeps beside the settings; it must not change afterwards."""
+
+    def recall_state(self, state: Any) -> None:
+        """Take what :meth:`save_state` returned; the settings have been taken already."""
+
+    def warm_up(self) -> None:
+        """Do what would make the first measurement slow; called once, on a thread of the bench."""
+
+    # ---- for the bench ---------------------------------------------------------------------------------------------
+
+    def open_session(self, name: str, on_output: Callable[[], None] | None = None) -> Session:
+        """Begin a conversation.
+
+        Parameters
+        ----------
+        name : str
+            Who the client is: ``"host:port"``.
+        on_output : callable, optional
+            See :class:`Session`.
+        """
+        with self.lock:
+            session = Session(self, name, on_output)
+            session.operation.set_condition(LOCKED_BIT, self.owner is not None)
+            session.operation.event = 0
+            self.sessions.append(session)
+            return session
+
+    def close_session(self, session: Session) -> None:
+        """Forget a session and release its lock; :meth:`Session.close` calls this."""
+        with self.lock:
+            if session in self.sessions:
+                self.sessions.remove(session)
+            if session in self._suspended:
+                self._suspended.remove(session)
+            if self.owner is session:
+                self.set_owner(None)
+
+    def close(self) -> None:
+        """Close all sessions."""
+        for session in tuple(self.sessions):
+            session.close()
+
+    # ---- state -----------------------------------------------------------------------------------------------------
+
+    def condition(self, register: str) -> int:
+        """Return the condition register ``"operation"`` or ``"questionable"``."""
+        return self._conditions[register]
+
+    def set_condition(self, register: str, bit: int, value: bool) -> None:
+        """Set a bit of a condition register, for every session.
+
+        Parameters
+        ----------
+        register : str
+            ``"operation"`` or ``"questionable"``.
+        bit : int
+            Number of the bit, 0 to 14.
+        value : bool
+            Its new value.
+        """
+        with self.lock:
+            mask = 1 << bit
+            self._conditions[register] = self._conditions[register] & ~mask | (mask if value else 0)
+            for session in self.sessions:
+                getattr(session, register).set_condition(bit, value)
+
+    def set_owner(self, session: Session | None) -> None:
+        """Give the lock to a session, or release it; the others see bit 11 of ``STATus:OPERation``."""
+        self.owner = session
+        for other in self.sessions:
+            other.operation.set_condition(LOCKED_BIT, session is not None and other is not session)
+
+    def report(self, error: ScpiError) -> None:
+        """Queue an error that no command caused, in every session."""
+        with self.lock:
+            for session in self.sessions:
+                session.report(error)
+
+    def reset_settings(self) -> None:
+        """Give every setting its reset value, in the order of their declaration."""
+        for item in self._language.settings:
+            self.settings[item.name] = item.reset_value(self)
+
+    @property
+    def declarations(self) -> dict[str, Declaration]:
+        """The declarations of the instrument's language by name."""
+        return self._language.declarations
+
+    # ---- carrying out messages -------------------------------------------------------------------------------------
+
+    def compile(self, message: bytes) -> tuple[Unit, ...]:
+        """Return the units of a complete message."""
+        return self._language.compile(message)
+
+    def known_program(self, message: bytes) -> tuple[Unit, ...] | None:
+        """Return the units of a message that has been compiled before, else None."""
+        return self._programs.get(message) if type(message) is bytes else None
+
+    def execute(self, session: Session, program: tuple[Unit, ...], size: int) -> None:
+        """Carry out a message of a session, and whatever waited for what it completes."""
+        with self.lock:
+            self._executing = True
+            try:
+                session.submit(program, size)
+                if self._suspended:
+                    self._resume()
+            finally:
+                self._executing = False
+        if self._announced:
+            self._deliver()
+
+    def begin(self, operation: Operation, session: Session) -> None:
+        """Make an overlapped operation pending until it is done; the lock is held.
+
+        Raises
+        ------
+        TypeError
+            If ``operation`` is not an Operation.
+        """
+        if not isinstance(operation, Operation):
+            raise TypeError(f"a command returns None or an Operation, not a {type(operation).__name__}")
+        if operation.future not in self.pending:
+            self.pending[operation.future] = session
+            operation.future.add_done_callback(self._settle)
+
+    def wait_for(self, operation: Operation, session: Session) -> Suspension:
+        """Return what makes a message wait for an operation and answer with its result; the lock is held."""
+        self.begin(operation, session)
+        future = operation.future
+        return Suspension(lambda: future not in self.pending, operation.reply or future.result)
+
+    def suspend(self, session: Session) -> None:
+        """Remember that a message of a session waits; the lock is held."""
+        if session not in self._suspended:
+            self._suspended.append(session)
+
+    def announce(self, session: Session) -> None:
+        """Remember to tell a session, once the lock is free, that it has output."""
+        self._announced.append(session)
+
+    def _settle(self, future: "Future[Any]") -> None:
+        """Account for a future that is done, on whichever thread completed it."""
+        with self.lock:
+            session = self.pending.pop(future, None)
+            if session is None:
+                return
+            self._report_failure(future, session)
+            if not self.pending:
+                for other in self.sessions:
+                    other.complete()
+            if self._executing:
+                return
+            self._executing = True
+            try:
+                self._resume()
+            finally:
+                self._executing = False
+        self._deliver()
+
+    @staticmethod
+    def _report_failure(future: "Future[Any]", session: Session) -> None:
+        try:
+            error = future.exception(timeout=0)
+        except CancelledError:
+            return
+        if isinstance(error, ScpiError):
+            session.report(error)
+        elif error is not None:
+            session.report(ScpiError(-310, f"{type(error).__name__}: {error}"))
+
+    def _resume(self) -> None:
+        """Go on with the messages that need not wait any more, until all others wait."""
+        progress = True
+        while progress:
+            progress = False
+            waiting, self._suspended = self._suspended, []
+            for session in waiting:
+                progress |= session.resume()
+                if session.suspended:
+                    self.suspend(session)
+
+    def _deliver(self) -> None:
+        """Call ``on_output`` of the sessions that have output, without the lock."""
+        while self._announced:
+            try:
+                session = self._announced.popleft()
+            except IndexError:
+                return
+            try:
+                if session.on_output is not None and not session.closed:
+                    session.on_output()
+            except OSError:
+                session.close()
+
+
+LOCKED_BIT = 11
+"""Bit of ``STATus:OPERation`` that says that another session holds the lock."""
+
+
+@cache
+def language(kind: type) -> Language:
+    """Return the language of a class of instruments."""
+    return Language(kind)
