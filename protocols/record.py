@@ -1,0 +1,89 @@
+"""Values a plan has computed, recorded like the readings of a device."""
+
+import time
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+
+DIMS: Mapping[str, Sequence[str]] = MappingProxyType(
+    {
+        "couplings": ("cell", "neighbour"),
+        "bias": ("cell",),
+        "weights": ("cell", "input"),
+        "quadratic": ("cell",),
+        "cubic": ("cell",),
+        "quartic": ("cell",),
+        "readout": ("output", "read_cell"),
+        "inputs": ("row", "input"),
+        "labels": ("row",),
+        "predictions": ("row",),
+        "probabilities": ("row", "class"),
+        "target": ("row",),
+        "outputs": ("row", "output"),
+        "parents": ("parent", "parameter"),
+        "losses": ("individual",),
+    }
+)
+"""Names of the axes of the arrays that plans record."""
+
+
+class Record:
+    """A readable for numbers, words and arrays that a plan computes on the host.
+
+    Parameters
+    ----------
+    name : str
+        Name of the stream it is saved to, and of the object in the documents.
+    units : mapping of str to str, optional
+        Unit of each quantity that has one.
+    """
+
+    parent = None
+
+    def __init__(self, name: str, *, units: Mapping[str, str] | None = None) -> None:
+        self.name = name
+        self._units = dict(units or {})
+        self._readings: dict[str, dict[str, Any]] = {}
+
+    def put(self, **values: Any) -> None:
+        """Replace everything it holds: the same quantities each time, arrays of the same shape."""
+        now = time.time()
+        self._readings = {key: {"value": value, "timestamp": now} for key, value in values.items()}
+
+    def read(self) -> dict[str, dict[str, Any]]:
+        """Return what was put last."""
+        return dict(self._readings)
+
+    def describe(self) -> dict[str, dict[str, Any]]:
+        """Return the schema of what was put last."""
+        return {key: self._describe(key, reading["value"]) for key, reading in self._readings.items()}
+
+    def read_configuration(self) -> dict[str, dict[str, Any]]:
+        """Return nothing: there is nothing to configure."""
+        return {}
+
+    def describe_configuration(self) -> dict[str, dict[str, Any]]:
+        """Return nothing: there is nothing to configure."""
+        return {}
+
+    @property
+    def hints(self) -> dict[str, list[str]]:
+        """The single numbers, for tables and plots."""
+        return {"fields": [key for key, schema in self.describe().items() if schema["dtype"] in ("number", "integer")]}
+
+    def _describe(self, key: str, value: Any) -> dict[str, Any]:
+        array = np.asarray(value)
+        kinds = {"i": "integer", "u": "integer", "b": "boolean", "U": "string"}
+        schema: dict[str, Any] = {
+            "source": f"plan:{self.name}",
+            "dtype": "array" if array.ndim else kinds.get(array.dtype.kind, "number"),
+            "shape": list(array.shape),
+            "dtype_numpy": array.dtype.str,
+        }
+        if key in self._units:
+            schema["units"] = self._units[key]
+        if array.ndim:
+            schema["dims"] = list(DIMS.get(key, (f"{key}_{axis}" for axis in range(array.ndim))))
+        return schema

@@ -1,0 +1,338 @@
+"""Training by genetic algorithm: a thermodynamic computer that computes out of equilibrium, at the observation time."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from protocols.acquisition import Plan, as_json, board_settings, configure, measure, recorded, save
+from protocols.arguments import (
+    LARGEST_SEED,
+    LARGEST_SHOTS,
+    allowed_by,
+    layer_sizes,
+    number,
+    one_of,
+    whole,
+)
+from protocols.genetic_algorithm import (
+    classification_loss,
+    function_loss,
+    initial_population,
+    mutate,
+    mutation_scale,
+    select,
+)
+from protocols.learning_rules import softmax
+from protocols.networks import Network, program_arrays, stiffness_of
+from protocols.ports import Board
+from protocols.randomness import noise_seed, stream
+from protocols.record import Record
+from protocols.tasks import CLASSIFICATIONS, Classification, classification, cosine
+
+Array = NDArray[np.float64]
+
+INITIAL, MUTATION, BATCH = range(3)
+SLOTS = 64
+TRIAL_SHOTS = 256
+SHOTS = {"reset": 64, "serial": 500}
+OBSERVATION_TIME = {"reset": 1.0, "serial": 0.2}
+LAYERS = {"cosine": (8, 8, 8, 8)}
+CLASSIFIER_LAYERS = (32, 32, 32)
+EXAMPLE: Mapping[str, Any] = {"generations": 3, "population": 10, "inputs": 4, "shots": 8, "final_shots": 16}
+"""Arguments of a short run."""
+
+
+@dataclass(frozen=True, eq=False)
+class Problem:
+    """What the machines are judged by.
+
+    Attributes
+    ----------
+    name : str
+        Name of the task.
+    data : Classification or None
+        The examples of a classification task; None for the cosine.
+    """
+
+    name: str
+    data: Classification | None
+
+    @property
+    def inputs(self) -> int:
+        """Number of inputs."""
+        return self.data.inputs if self.data else 1
+
+    @property
+    def outputs(self) -> int:
+        """Number of outputs."""
+        return self.data.classes if self.data else 1
+
+    def batch(self, seed: int, generation: int, rows: int) -> tuple[Array, NDArray[Any]]:
+        """Return the inputs of one generation and what they should give: values of the function, or classes."""
+        if self.data is None:
+            return cosine(rows)
+        chosen = stream(seed, BATCH, generation).choice(
+            len(self.data.train), min(rows, len(self.data.train)), replace=False
+        )
+        return self.data.train.inputs[chosen], self.data.train.labels[chosen]
+
+    def final(self) -> tuple[Array, NDArray[Any]]:
+        """Return the inputs of the final judgement and what they should give: 250 points, or the test examples."""
+        return (self.data.test.inputs, self.data.test.labels) if self.data else cosine(250)
+
+    def losses(self, outputs: Array, target: NDArray[Any]) -> Array:
+        """Return the loss of each individual from outputs of shape (individuals, rows, outputs)."""
+        return classification_loss(outputs, target) if self.data else function_loss(outputs[..., 0], target)
+
+
+@dataclass(frozen=True, eq=False)
+class Evolution:
+    """A run of the genetic algorithm with every choice made."""
+
+    problem: Problem
+    network: Network
+    population: int
+    parents: int
+    generations: int
+    inputs: int
+    mutation: tuple[float, float]
+    initial_spread: float
+    final_shots: int
+    seed: int
+    settings: Mapping[str, Any]
+
+
+@dataclass
+class Tally:
+    """What the board has done so far."""
+
+    acquisitions: int = 0
+    samples: int = 0
+    board_seconds: float = 0.0
+
+
+def train_genetic(
+    board: Board,
+    *,
+    task: Literal["cosine", "digits", "iris", "xor"] = "cosine",
+    neuron: Literal["quadratic", "quadratic-quartic"] = "quadratic-quartic",
+    sampling: Literal["reset", "serial"] = "reset",
+    generations: int = 3400,
+    population: int = 50,
+    parents: int = 5,
+    inputs: int = 16,
+    shots: int | None = None,
+    mutation: float = 0.2,
+    final_mutation: float = 0.03,
+    initial_spread: float = 0.1,
+    observation_time: float | None = None,
+    temperature: float = 0.1,
+    layers: tuple[int, ...] | None = None,
+    final_shots: int = 8192,
+    seed: int = 0,
+    md: Mapping[str, Any] | None = None,
+) -> Plan[dict[str, Any]]:
+    """Program a layered network by the genetic algorithm, out of equilibrium if the observation time is short.
+
+    A generation is one run of the board: every individual is a program slot, and is shown every input. The best few are
+    cloned and mutated. In the end the parents of the last generations are judged with more shots, and the best of
+    them once more with the final number of shots, on inputs of their own.
+
+    Parameters
+    ----------
+    board : Board
+        The thermodynamic board.
+    task : str
+        "cosine": the function cos(2 pi z) on 0..1, loss (14); "digits", "iris", "xor": classes, cross-entropy (18).
+    neuron : str
+        "quadratic-quartic": stiffness (1, 0, 1); "quadratic": (1, 0, 0), a linear machine, which cannot learn the
+        cosine.
+    sampling : str
+        "reset": averages over runs of one observation time; "serial": averages along one trajectory.
+    generations : int
+        Number of generations.
+    population : int
+        Individuals of a generation, up to the 64 program slots of the board.
+    parents : int
+        Individuals selected from each generation, fewer than the population.
+    inputs : int
+        Inputs of a generation: points of an even grid from 0 to 1, or examples drawn anew for each generation.
+    shots : int, optional
+        Samples of each input. Default: 64 for reset sampling, 500 for serial sampling.
+    mutation, final_mutation : float
+        Standard deviation of a mutation at fan-in one in the first and in the last generation, in model units; it
+        changes evenly between them.
+    initial_spread : float
+        Standard deviation of the parameters of the first generation, in model units.
+    observation_time : float, optional
+        Time from the reset to the sample, or between samples, in units of 1/mu. Default: 1 for reset sampling, 0.2 for
+        serial sampling.
+    temperature : float
+        Noise temperature kT in model units, above 0 and up to 4.
+    layers : tuple of int, optional
+        Cells of each layer. Default: 8,8,8,8 for the cosine, 32,32,32 for classes.
+    final_shots : int
+        Samples of each input of the final judgement.
+    seed : int
+        Seed of all choices and of the noise, from 0 to 4294967295.
+    md : mapping, optional
+        More metadata for the start document.
+
+    Yields
+    ------
+    Msg
+
+    Returns
+    -------
+    dict
+        List ``loss`` of the best individual by generation; numbers ``final_loss``, ``shots``, ``generations``,
+        ``samples`` and ``board_seconds``; for classes also ``test_accuracy``.
+
+    Raises
+    ------
+    ArgumentError
+        An argument is not allowed; nothing has been sent then.
+    """
+    one_of("task", task, ("cosine", *CLASSIFICATIONS))
+    one_of("sampling", sampling, ("reset", "serial"))
+    sizes = layer_sizes("layers", layers, LAYERS.get(task, CLASSIFIER_LAYERS))
+    arguments: dict[str, Any] = {
+        "task": task,
+        "neuron": one_of("neuron", neuron, ("quadratic", "quadratic-quartic")),
+        "sampling": sampling,
+        "generations": whole("generations", generations, 1, 10_000_000),
+        "population": whole("population", population, 2, SLOTS),
+        "parents": whole("parents", parents, 1, whole("population", population, 2, SLOTS) - 1),
+        "inputs": whole("inputs", inputs, 2, 65536),
+        "shots": whole("shots", SHOTS[sampling] if shots is None else shots, 1, LARGEST_SHOTS),
+        "mutation": number("mutation", mutation, 0.0, 8.0),
+        "final_mutation": number("final_mutation", final_mutation, 0.0, 8.0),
+        "initial_spread": number("initial_spread", initial_spread, 0.0, 8.0),
+        "observation_time": number(
+            "observation_time",
+            OBSERVATION_TIME[sampling] if observation_time is None else observation_time,
+            0.0,
+            1e6,
+            above=True,
+        ),
+        "temperature": number("temperature", temperature, 0.0, 4.0, above=True),
+        "layers": sizes,
+        "final_shots": whole("final_shots", final_shots, 1, LARGEST_SHOTS),
+        "seed": whole("seed", seed, 0, LARGEST_SEED),
+    }
+    evolution = _evolution(arguments)
+    allowed_by(board, cells=evolution.network.cells, inputs=evolution.network.inputs, **evolution.settings)
+    return (yield from recorded(board, "train_genetic", as_json(arguments), _evolve(board, evolution), md))
+
+
+def _evolution(arguments: Mapping[str, Any]) -> Evolution:
+    task = arguments["task"]
+    problem = Problem(task, None if task == "cosine" else classification(task))
+    network = Network(problem.inputs, arguments["layers"], problem.outputs, stiffness_of(arguments["neuron"]))
+    settings = {name: arguments[name] for name in ("temperature", "sampling", "shots", "observation_time")}
+    names = ("population", "parents", "generations", "inputs", "initial_spread", "final_shots", "seed")
+    return Evolution(
+        problem=problem,
+        network=network,
+        mutation=(arguments["mutation"], arguments["final_mutation"]),
+        settings=board_settings(**settings, burn_in=0.0, saturation_limit=1.0),
+        **{name: arguments[name] for name in names},
+    )
+
+
+def _evolve(board: Board, evolution: Evolution) -> Plan[dict[str, Any]]:
+    record = Record("learning", units={"board_seconds": "s"})
+    network, problem, seed = evolution.network, evolution.problem, evolution.seed
+    spreads = np.linspace(*evolution.mutation, evolution.generations)
+    first = initial_population(stream(seed, INITIAL), evolution.population, network.size, evolution.initial_spread)
+    individuals = network.clipped(first)
+    finalists: list[Array] = []
+    history: list[float] = []
+    tally = Tally()
+    yield from configure(
+        board,
+        cells=network.cells,
+        inputs=network.inputs,
+        **evolution.settings,
+        projections=None,
+        readout="statistics",
+    )
+    for generation in range(evolution.generations):
+        inputs, target = problem.batch(seed, generation, evolution.inputs)
+        table = {} if generation and problem.data is None else {"input_table": inputs}
+        outputs = yield from _judge(board, evolution, individuals, len(inputs), tally, **table)
+        losses = problem.losses(outputs, target)
+        best = select(losses, evolution.parents)
+        history.append(float(losses[best[0]]))
+        parents = individuals[best]
+        finalists = [parents, *finalists][: max(1, evolution.population // evolution.parents)]
+        yield from save(
+            record,
+            generation=generation + 1,
+            loss=history[-1],
+            median_loss=float(np.median(losses)),
+            samples=tally.samples,
+            board_seconds=tally.board_seconds,
+            losses=losses,
+            parents=parents,
+        )
+        scale = mutation_scale(network.fan_in, spreads[generation])
+        children = mutate(stream(seed, MUTATION, generation), parents, evolution.population, scale)
+        individuals = network.clipped(children)
+    final = yield from _final(board, evolution, np.concatenate(finalists), tally)
+    return {
+        "loss": history,
+        **final,
+        "shots": evolution.settings["shots"],
+        "generations": evolution.generations,
+        "samples": tally.samples,
+        "board_seconds": tally.board_seconds,
+    }
+
+
+def _judge(
+    board: Board, evolution: Evolution, individuals: Array, rows: int, tally: Tally, **settings: Any
+) -> Plan[Array]:
+    """Run all individuals over the rows of the input table; return the outputs, shape (individuals, rows, outputs)."""
+    network = evolution.network
+    seconds = yield from measure(
+        board,
+        noise_seed=noise_seed(evolution.seed, tally.acquisitions),
+        **settings,
+        programs=[network.program(parameters) for parameters in individuals],
+        rows=(1, rows),
+    )
+    tally.acquisitions += 1
+    tally.board_seconds += seconds
+    tally.samples += len(individuals) * rows * settings.get("shots", evolution.settings["shots"])
+    mean = np.asarray(board.mean.get(), dtype=float)[..., network.read]
+    return np.einsum("prc,poc->pro", mean, network.readout(individuals))
+
+
+def _final(board: Board, evolution: Evolution, finalists: Array, tally: Tally) -> Plan[dict[str, float]]:
+    """Pick the best of the finalists with more shots, judge it once more with the final shots, and record it."""
+    problem, network = evolution.problem, evolution.network
+    inputs, target = problem.final()
+    trial = min(evolution.final_shots, TRIAL_SHOTS)
+    outputs = yield from _judge(board, evolution, finalists, len(inputs), tally, input_table=inputs, shots=trial)
+    winner = finalists[select(problem.losses(outputs, target), 1)]
+    outputs = yield from _judge(board, evolution, winner, len(inputs), tally, shots=evolution.final_shots)
+    final = {"final_loss": float(problem.losses(outputs, target)[0])}
+    arrays: dict[str, Any] = {"target": target, "outputs": outputs[0]}
+    if problem.data:
+        probabilities = softmax(outputs[0])
+        predictions = probabilities.argmax(axis=1)
+        final["test_accuracy"] = float(np.mean(predictions == target))
+        arrays = {"labels": target, "predictions": predictions, "probabilities": probabilities}
+    yield from save(
+        Record("evaluation"),
+        **final,
+        **arrays,
+        inputs=inputs,
+        readout=network.readout(winner)[0],
+        **program_arrays(network.program(winner[0])),
+    )
+    return final
