@@ -71,17 +71,15 @@ class Interrupts:
         self._aborting = aborting
         self._requests: SimpleQueue[str | None] = SimpleQueue()
         self._thread = threading.Thread(target=self._serve, name="interrupts", daemon=True)
-        self._previous: dict[int, Any] = {}
+        self._handling = _handling(self._handle)
 
     def __enter__(self) -> Self:
         self._thread.start()
-        if threading.current_thread() is threading.main_thread():
-            self._previous = {number: signal.signal(number, self._handle) for number in (signal.SIGINT, signal.SIGTERM)}
+        self._handling.__enter__()
         return self
 
     def __exit__(self, *_: object) -> None:
-        for number, handler in self._previous.items():
-            signal.signal(number, handler)
+        self._handling.__exit__(None, None, None)
         self._requests.put(None)
         self._thread.join()
 
@@ -114,14 +112,22 @@ class Interrupts:
 @contextlib.contextmanager
 def terminable() -> Iterator[None]:
     """Let SIGTERM interrupt the program as Ctrl-C does, so that whatever is open is closed."""
+    with _handling(signal.default_int_handler):
+        yield
+
+
+@contextlib.contextmanager
+def _handling(handler: Callable[[int, FrameType | None], Any]) -> Iterator[None]:
+    """Handle SIGINT and SIGTERM where Python lets us: in the main thread."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    previous = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    previous = {number: signal.signal(number, handler) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, previous)
+        for number, former in previous.items():
+            signal.signal(number, former)
 
 
 def attend(

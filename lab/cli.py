@@ -16,7 +16,6 @@ from lab.terminal import explain, print_result, print_table, say
 
 if TYPE_CHECKING:
     from lab.catalogue import Run
-    from lab.station import Station
 
 
 class CommandLine(click.Group):
@@ -122,26 +121,27 @@ def devices(station: str, *, as_json: bool) -> None:
 
 def _signals(station: Mapping[str, Any]) -> Iterable[dict[str, Any]]:
     for name, device in station.items():
-        for purpose, keys in (("reading", device.describe()), ("configuration", device.describe_configuration())):
-            for key, description in keys.items():
-                yield {
-                    "device": name,
-                    "signal": key.removeprefix(f"{name}_"),
-                    "purpose": purpose,
-                    "type": description["dtype"],
-                    "units": description.get("units") or "",
-                    "limits": _limits(description),
-                }
+        for key in device.component_names:
+            signal = getattr(device, key)
+            description = signal.describe()[signal.name]
+            yield {
+                "device": name,
+                "signal": key,
+                "purpose": _PURPOSES[signal.kind.name],
+                "type": description["dtype"],
+                "units": description.get("units") or "",
+                "allowed": _allowed(description),
+            }
 
 
-def _limits(description: Mapping[str, Any]) -> str:
-    control = description.get("limits", {}).get("control") or {}
-    low, high = control.get("low"), control.get("high")
-    if low is None and high is None:
-        low, high = description.get("lower_ctrl_limit"), description.get("upper_ctrl_limit")
-    if low is None and high is None:
-        return ", ".join(description.get("choices") or description.get("enum_strs") or ())
-    return f"{'' if low is None else f'{low:g}'} .. {'' if high is None else f'{high:g}'}"
+_PURPOSES = {"normal": "reading", "hinted": "reading", "config": "setting", "omitted": "on demand"}
+
+
+def _allowed(description: Mapping[str, Any]) -> str:
+    control = description.get("limits", {}).get("control")
+    if control is None:
+        return ", ".join(description.get("choices", ()))
+    return f"{control['low']:g} to {control['high']:g}"
 
 
 @main.command()
@@ -152,12 +152,18 @@ def check(station: str, *, as_json: bool) -> None:
     from lab import open_station
 
     with open_station(station) as opened:
-        _show(_instruments(opened), as_json=as_json, empty=f"station {station} has no instruments")
-
-
-def _instruments(station: "Station") -> Iterable[dict[str, Any]]:
-    for name, instrument in station.metadata()["instruments"].items():
-        yield {"instrument": name, **instrument}
+        instruments = [{"instrument": name, **table} for name, table in opened.metadata()["instruments"].items()]
+        states = [
+            {"device": name, "signal": key.removeprefix(f"{name}_"), "value": plain(reading["value"])}
+            for name, device in opened.items()
+            for key, reading in device.read_configuration().items()
+        ]
+    if as_json:
+        click.echo(json.dumps({"instruments": instruments, "states": states}, allow_nan=False))
+        return
+    print_table(instruments)
+    click.echo()
+    print_table(states)
 
 
 @main.command()

@@ -69,9 +69,17 @@ def explain(error: BaseException) -> str:
         root = root.__cause__
     if root is not error and isinstance(root, BaseExceptionGroup):
         return explain(root)
-    text = str(root.args[0]) if isinstance(root, KeyError) and root.args else str(root)
+    text = _text(root)
     notes = list(dict.fromkeys([*getattr(error, "__notes__", ()), *getattr(root, "__notes__", ())]))
     return " - ".join([" ".join(text.split()) or type(root).__name__, *notes])
+
+
+def _text(error: BaseException) -> str:
+    if isinstance(error, KeyError) and error.args:
+        return str(error.args[0])
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror + (f": {error.filename}" if error.filename else "")
+    return str(error)
 
 
 class LearningTable:

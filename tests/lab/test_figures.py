@@ -1,0 +1,195 @@
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from event_model import compose_run
+from matplotlib import _pylab_helpers
+from matplotlib.figure import Figure
+
+from lab.catalogue import Run
+from lab.figures import FAMILIES, NothingToDrawError, draw, save
+from lab.journal import Journal
+from protocols import __all__ as plan_names
+from protocols.record import Record
+
+
+@pytest.fixture
+def stored(tmp_path):
+    """Store a run as a plan would."""
+
+    def store(plan: str, streams: Mapping[str, Iterable[Mapping[str, Any]]], **metadata: Any) -> Run:
+        journal = Journal(tmp_path)
+        run = compose_run(metadata={"plan_name": plan, "station": "twin", **metadata})
+        journal("start", run.start_doc)
+        for name, events in streams.items():
+            record, event = Record(name, units={"drive": "V"}), None
+            for values in events:
+                record.put(**values)
+                if event is None:
+                    schema = record.describe()
+                    document, event, _ = run.compose_descriptor(
+                        name=name, data_keys=schema, configuration={}, object_keys={name: list(schema)}
+                    )
+                    journal("descriptor", document)
+                readings = record.read()
+                data = {key: reading["value"] for key, reading in readings.items()}
+                stamps = {key: reading["timestamp"] for key, reading in readings.items()}
+                journal("event", event(data=data, timestamps=stamps))
+        journal("stop", run.compose_stop(exit_status="success"))
+        return Run(journal.run_directory(run.start_doc["uid"]))
+
+    return store
+
+
+def sweep(**columns: Any) -> list[dict[str, float]]:
+    drive = np.linspace(-2, 2, 9)
+    point = {
+        "drive": drive,
+        "mean": np.tanh(drive),
+        "mean_standard_error": 0 * drive + 0.02,
+        "variance": 1 / (1 + drive**2),
+    }
+    columns = point | {key: values(drive) for key, values in columns.items()}
+    return [{key: float(values[index]) for key, values in columns.items()} for index in range(len(drive))]
+
+
+def learning(epochs: int = 3, steps: int = 4) -> dict[str, list[dict[str, Any]]]:
+    return {
+        "learning": [
+            {"step": step + 1, "epoch": 1 + step // steps, "loss": 1.0 / (1 + step), "accuracy": 0.5}
+            for step in range(epochs * steps)
+        ],
+        "epochs": [
+            {"epoch": epoch + 1, "loss": 1.0 / (1 + epoch), "train_accuracy": 0.9, "test_accuracy": 0.8}
+            for epoch in range(epochs)
+        ],
+    }
+
+
+def classes(labels: Any, predictions: Any, inputs: int) -> dict[str, Any]:
+    labels, predictions = np.asarray(labels), np.asarray(predictions)
+    probabilities = np.eye(10)[predictions] * 0.9 + 0.01
+    pixels = np.linspace(-0.5, 0.5, len(labels) * inputs).reshape(-1, inputs)
+    return {"labels": labels, "predictions": predictions, "probabilities": probabilities, "inputs": pixels}
+
+
+def panels(figure: Figure) -> dict[str, Any]:
+    return {axes.get_ylabel(): axes for axes in figure.get_axes() if axes.get_visible() and axes.get_ylabel()}
+
+
+def test_every_plan_has_a_picture_of_its_own():
+    assert set(FAMILIES) == set(plan_names)
+
+
+def test_an_activation_curve_shows_points_with_errors_and_units(stored):
+    run = stored("activation_curve", {"primary": sweep()}, plan_args={"stiffness": [1, 0, 1], "temperature": 0.1})
+    axes = panels(draw(run))
+    assert set(axes) == {"mean", "variance"}
+    assert axes["mean"].get_xlabel() == "drive (V)"
+    assert np.allclose(axes["mean"].lines[0].get_ydata(), np.tanh(np.linspace(-2, 2, 9)))
+    assert len(axes["mean"].containers) == 1
+
+
+def test_a_bistable_cell_shows_its_sigmoid(stored):
+    points = sweep(
+        probability=lambda drive: 1 / (1 + np.exp(-(drive - 0.25) / 0.5)),
+        probability_standard_error=lambda drive: 0 * drive + 0.01,
+    )
+    run = stored("activation_curve", {"primary": points}, plan_args={"stiffness": [-1, 0, 1], "temperature": 0.1})
+    legend = panels(draw(run))["probability of +1"].get_legend().get_texts()[0].get_text()
+    assert re.match(r"offset 0\.25 ± .*, width 0\.5 ±", legend)
+
+
+def test_training_on_digits_shows_curves_confusion_and_digits(stored):
+    labels = np.arange(40) % 10
+    predictions = labels.copy()
+    predictions[[3, 14]] = 8
+    streams = learning() | {"evaluation": [classes(labels, predictions, 64)]}
+    figure = draw(stored("train_in_situ", streams, plan_args={"task": "digits", "seed": 7}))
+    axes = panels(figure)
+    assert [len(line.get_xdata()) for line in axes["accuracy"].lines] == [3, 3]
+    assert axes["training loss"].lines[0].get_xdata()[-1] == pytest.approx(3.0)
+    counts = sum(int(text.get_text()) for text in axes["class"].texts)
+    assert counts == 40
+    titles = [axis.get_title() for axis in figure.get_axes()]
+    assert "3 read as\n8 (91%)" in titles
+    assert "4 read as\n8 (91%)" in titles
+    assert "0 (91%)" in titles
+    assert "95.0% of 40" in figure.get_suptitle()
+    assert "seed 7" in figure.get_supxlabel()
+
+
+@pytest.mark.parametrize("wrong", [0, 40])
+def test_digits_all_read_right_or_all_wrong_can_be_drawn(stored, wrong):
+    labels = np.arange(40) % 10
+    predictions = (labels + (wrong > 0)) % 10
+    streams = learning() | {"evaluation": [classes(labels, predictions, 64)]}
+    draw(stored("train_in_situ", streams, plan_args={"task": "digits"})).canvas.draw()
+
+
+def test_training_on_two_classes_shows_curves_and_confusion(stored):
+    streams = learning() | {"evaluation": [classes([0, 1, 1, 0], [0, 1, 0, 0], 2)]}
+    axes = panels(draw(stored("train_in_situ", streams, plan_args={"task": "xor"})))
+    assert set(axes) == {"accuracy", "training loss", "class"}
+
+
+def test_training_cut_short_shows_its_series(stored):
+    figure = draw(stored("train_in_situ", {"learning": learning()["learning"]}, plan_args={"task": "xor"}))
+    assert panels(figure)["loss"].get_xlabel() == "step"
+
+
+def test_a_genetic_run_shows_losses_and_the_function(stored):
+    z = np.linspace(0, 1, 25)
+    streams = {
+        "learning": [{"generation": n + 1, "loss": 0.5 / (n + 1), "median_loss": 0.6} for n in range(20)],
+        "evaluation": [
+            {"final_loss": 0.03, "inputs": z[:, None], "target": np.cos(z), "outputs": np.sin(z)[:, None]},
+        ],
+    }
+    axes = panels(draw(stored("train_genetic", streams, plan_args={"task": "cosine", "observation_time": 1.0})))
+    assert axes["loss"].get_yscale() == "log"
+    assert np.allclose(axes["output y"].lines[0].get_ydata(), np.cos(z))
+    assert np.allclose(axes["output y"].lines[1].get_ydata(), np.sin(z))
+
+
+def test_an_evaluation_shows_what_it_was_where_trained(stored):
+    event = classes([0, 1, 2], [0, 1, 1], 4) | {
+        "loss": 0.2,
+        "trained_loss": 0.1,
+        "accuracy": 0.67,
+        "trained_accuracy": 1.0,
+        "agreement": 0.67,
+    }
+    figure = draw(stored("evaluate", {"evaluation": [event]}, plan_args={"run": "0123456789"}))
+    assert [patch.get_height() for patch in panels(figure)["loss"].patches] == [0.1, 0.2]
+    assert "01234567" in figure.get_suptitle()
+
+
+def test_any_other_run_is_drawn_against_what_was_varied(stored):
+    events = [{"drive": 0.5 * n, "mean": np.arange(4.0) * n, "image": np.zeros(500), "word": "x"} for n in range(5)]
+    figure = draw(stored("scan", {"primary": events}, hints={"dimensions": [[["drive"], "primary"]]}))
+    axes = panels(figure)
+    assert set(axes) == {"mean"}
+    assert axes["mean"].get_xlabel() == "drive (V)"
+    assert len(axes["mean"].lines) == 4
+
+
+@pytest.mark.parametrize("streams", [{}, {"primary": [{"word": "a"}]}])
+def test_a_run_without_numbers_is_refused(stored, streams):
+    with pytest.raises(NothingToDrawError, match="to draw"):
+        draw(stored("count", streams))
+
+
+def test_pictures_are_files_and_leave_no_global_state(stored, tmp_path):
+    run = stored("activation_curve", {"primary": sweep()}, plan_args={"stiffness": [1, 0, 1]})
+    path = save(run, tmp_path / "figure.png")
+    assert path.read_bytes().startswith(b"\x89PNG")
+    assert save(run, tmp_path / "figure.svg").stat().st_size > 1000
+    assert _pylab_helpers.Gcf.figs == {}
+    with pytest.raises(ValueError, match="not supported"):
+        save(run, tmp_path / "figure.xyz")
+    with pytest.raises(OSError, match="No such file"):
+        save(run, Path(tmp_path / "nosuch" / "figure.png"))
