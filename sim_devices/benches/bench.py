@@ -1,0 +1,166 @@
+"""A bench: instruments cabled to one physical object, their clock, and the thread their long operations run on."""
+
+import logging
+import threading
+from collections.abc import Callable, Iterable
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
+from typing import Any
+
+from pyvisa import rname
+
+from sim_devices.faults import Fault, FaultInjector, FaultySession
+from sim_devices.scpi import Instrument
+
+__all__ = ["Bench", "ResourceError", "ResourceNameError"]
+
+log = logging.getLogger(__name__)
+
+
+class ResourceError(LookupError):
+    """No instrument of the bench has this resource name, or it is taken."""
+
+
+class ResourceNameError(ResourceError, ValueError):
+    """A text is not a VISA resource name."""
+
+
+class Bench:
+    """Instruments by resource name. Two benches share nothing.
+
+    Parameters
+    ----------
+    name
+        What the bench is called.
+    clock
+        The clock of the bench, with ``now()`` in seconds.
+    """
+
+    def __init__(self, name: str, clock: Any) -> None:
+        self.name = name
+        self.clock = clock
+        self.worker = ThreadPoolExecutor(1, thread_name_prefix=f"bench {name}")
+        self.instruments: dict[str, Instrument] = {}
+        self._injectors: dict[Instrument, FaultInjector] = {}
+        self._sessions: set[FaultySession] = set()
+        self._lock = threading.Lock()
+        self._closed = False
+
+    def place(self, instrument: Instrument, *resource_names: str) -> None:
+        """Put an instrument on the bench, reachable under one or several VISA resource names.
+
+        What would make its first measurement slow is done at once on the worker thread; nobody waits for it.
+
+        Raises
+        ------
+        ResourceError
+            A name is not a VISA resource name, or is taken.
+        """
+        names = [_canonical(name) for name in resource_names]
+        for name in names:
+            if name in self.instruments:
+                raise ResourceError(f"{name} is already on the bench {self.name}")
+        self.instruments.update(dict.fromkeys(names, instrument))
+        if instrument not in self._injectors:
+            self._injectors[instrument] = FaultInjector()
+            self.worker.submit(instrument.warm_up).add_done_callback(_report)
+
+    def find(self, resource_name: str) -> str:
+        """Give the spelling under which an instrument is on the bench.
+
+        Raises
+        ------
+        ResourceError
+            No instrument has this name.
+        """
+        wanted = _canonical(resource_name).upper()
+        for name in self.instruments:
+            if name.upper() == wanted:
+                return name
+        raise ResourceError(f"no {resource_name} on the bench {self.name}; there are: {', '.join(self.instruments)}")
+
+    def connect(self, resource_name: str, client: str, on_output: Callable[[], object] | None = None) -> FaultySession:
+        """Open a session to an instrument.
+
+        Parameters
+        ----------
+        resource_name
+            Which instrument.
+        client
+            Who connects, as ``host:port``; what ``SYSTem:LOCK:OWNer?`` answers.
+        on_output
+            Called, from any thread, when a reply is ready to be taken or the connection is lost.
+
+        Raises
+        ------
+        ResourceError
+            No instrument has this name.
+        ConnectionResetError
+            The bench is closed.
+        """
+        instrument = self.instruments[self.find(resource_name)]
+        with self._lock:
+            if self._closed:
+                raise ConnectionResetError(f"the bench {self.name} is closed")
+            session = FaultySession(
+                instrument, client, self._injectors[instrument], on_output=on_output, on_close=self._sessions.discard
+            )
+            self._sessions.add(session)
+        return session
+
+    def inject(self, resource_name: str, faults: Iterable[Fault], seed: int = 0) -> None:
+        """Make an instrument misbehave from now on, for all its clients; no faults make it sound again.
+
+        Parameters
+        ----------
+        resource_name
+            Which instrument.
+        faults
+            What goes wrong, and at which commands.
+        seed
+            Equal seeds give equal faults for equal commands.
+
+        Raises
+        ------
+        ResourceError
+            No instrument has this name.
+        """
+        name = self.find(resource_name)
+        self._injectors[self.instruments[name]].arm(faults, f"{seed}/{name}")
+
+    def close(self) -> None:
+        """Cut every connection, stop every operation and let the worker thread end."""
+        with self._lock:
+            if self._closed:
+                return
+            self._closed = True
+            sessions = list(self._sessions)
+        for session in sessions:
+            session.hang_up()
+        for instrument in self._injectors:
+            instrument.close()
+        self.worker.shutdown(wait=False, cancel_futures=True)
+
+    def __enter__(self) -> "Bench":
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<Bench {self.name}: {', '.join(self.instruments)}>"
+
+
+def _canonical(resource_name: str) -> str:
+    try:
+        return rname.to_canonical_name(resource_name)
+    except rname.InvalidResourceName as error:
+        raise ResourceNameError(f"{resource_name!r} is not a VISA resource name") from error
+
+
+def _report(future: "Future[object]") -> None:
+    try:
+        future.result()
+    except CancelledError:
+        pass
+    except Exception:
+        log.exception("the bench could not be warmed up")
