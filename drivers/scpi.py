@@ -353,6 +353,7 @@ class ScpiInstrument(SCPIMixin, Instrument):
             if self._encoding_in_force() != (data_format, byte_order):
                 self.data_format = data_format
                 self.byte_order = byte_order
+                self._encoding = (data_format, byte_order)
 
     def _encoding_in_force(self) -> tuple[str, str]:
         if self._encoding is None:
@@ -386,11 +387,14 @@ class ScpiInstrument(SCPIMixin, Instrument):
             Commands as they are, or pairs of header and array.
         """
         with self.lock:
-            parts = [
-                unit.encode() if isinstance(unit, str) else unit[0].encode() + b" " + self.array_argument(unit[1])
-                for unit in units
-            ]
-            self.execute(b";:".join(parts) + b"\n")
+            self.execute(self.message(*units) + b"\n")
+
+    def message(self, *units: str | tuple[str, ArrayLike]) -> bytes:
+        """Return commands, or pairs of header and array, as one message without terminator."""
+        return b";:".join(
+            unit.encode() if isinstance(unit, str) else unit[0].encode() + b" " + self.array_argument(unit[1])
+            for unit in units
+        )
 
     def read_arrays(self, *queries: str, dtype: str | None = None) -> list[NDArray[Any]]:
         """Ask for several arrays in one message and return them flat, in native byte order.

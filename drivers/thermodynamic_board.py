@@ -93,13 +93,21 @@ class ThermodynamicBoard(ThermodynamicBoardRegisters):
 
     # the program store
 
-    def program(self, slot: int | None = None, **parameters: ArrayLike) -> None:
+    def select(self, slot: int) -> None:
+        """Select a program slot, if it is not selected already."""
+        with self.lock:
+            if self.slot != slot:
+                self.slot = slot
+
+    def program(self, slot: int | None = None, *, commit: bool = False, **parameters: ArrayLike) -> None:
         """Write parameters of one program in one message; they come into force with `commit`.
 
         Parameters
         ----------
         slot : int, optional
             Slot 0..63 to select first; default the selected one.
+        commit : bool
+            Commit in the same message, and wait until the switches have settled.
         **parameters : array_like
             Any of `couplings` (n, n) symmetric or the n(n-1)/2 values of its upper triangle row by row, `bias` (n,),
             `weights` (n, k), `quadratic`, `cubic`, `quartic` (n,).
@@ -119,8 +127,12 @@ class ThermodynamicBoard(ThermodynamicBoardRegisters):
             array = upper_triangle(values) if name == "couplings" else np.asarray(values, dtype=float)
             if array.size:
                 units.append((header, array))
-        if units:
-            self.write_arrays(*units)
+        with self.lock:
+            message = self.message(*units, *(["MOD:COMM"] if commit else []))
+            if commit:
+                self.complete_operation(message)
+            elif units:
+                self.execute(message + b"\n")
 
     def parameter(self, name: str) -> NDArray[np.float64]:
         """Return a parameter of the selected slot, couplings as the full matrix (n, n), weights as (n, k)."""
@@ -161,10 +173,10 @@ class ThermodynamicBoard(ThermodynamicBoardRegisters):
         with self.lock:
             selected = self.slot
             for slot in slots:
-                self.slot = slot
+                self.select(slot)
                 if self.model_state != "LIVE":
                     self.commit()
-            self.slot = selected
+            self.select(selected)
 
     # inputs and projections
 
@@ -250,24 +262,26 @@ class ThermodynamicBoard(ThermodynamicBoardRegisters):
         self.execute("ABOR")
 
     def complete_operation(
-        self, command: str, *, deadline: float = 60.0, progress: Callable[[], None] | None = None
+        self, command: str | bytes, *, deadline: float = 60.0, progress: Callable[[], None] | None = None
     ) -> None:
         """Write an overlapped command and poll the event register until it is complete, ever less often.
 
         The lock is free between polls, so that another thread may abort.
         """
-        self.write(f"*CLS;{command};*OPC")
+        message = command if isinstance(command, bytes) else command.encode()
+        sent = message[-40:].decode("ascii", "replace")
+        self.write_bytes(b"*CLS;:" + message + b";*OPC\n")
         end = time.monotonic() + deadline
         interval = SHORTEST_POLL
         while not self.event_status & 1:
             if time.monotonic() > end:
                 self.abort()
-                raise InstrumentTimeoutError(f"{self.name}: {command!r} was not complete after {deadline:g} s; aborted")
+                raise InstrumentTimeoutError(f"{self.name}: {sent!r} was not complete after {deadline:g} s; aborted")
             self._pause.wait(interval)
             if progress is not None:
                 progress()
             interval = min(1.25 * interval, LONGEST_POLL)
-        self.raise_first(self.read_errors(), command)
+        self.raise_first(self.read_errors(), sent)
 
     # results, shaped by the run
 

@@ -1,0 +1,1 @@
+"""One ophyd device per role."""

@@ -1,0 +1,162 @@
+"""The base of our devices: one driver, one worker thread that writes to it, one way to safety."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
+
+from ophyd import Device, Staged
+from ophyd.status import StatusBase
+
+from lab.signals import AcquisitionStatus, DriverSignal
+
+
+class AcquisitionStoppedError(RuntimeError):
+    """An acquisition that was stopped before its end; it has no results."""
+
+
+class DriverDevice(Device):
+    """A device whose signals are properties of a driver.
+
+    All writes and acquisitions run one after the other on the device's own thread; only `stop` and `safe` go past it.
+    Constructing a device writes nothing.
+
+    Parameters
+    ----------
+    driver : object
+        A pymeasure instrument, or what the device stands on.
+    name : str
+        Name in the record.
+    limits : mapping of str to (low, high), optional
+        Limits to put in place of the default ones, by signal name.
+    """
+
+    def __init__(
+        self, driver: Any, *, name: str, limits: Mapping[str, tuple[float, float]] | None = None, **kwargs: Any
+    ) -> None:
+        self.driver = driver
+        self._worker = ThreadPoolExecutor(1, thread_name_prefix=f"{name}-worker")
+        self._stopped = threading.Event()
+        super().__init__(name=name, **kwargs)
+        for key, (low, high) in (limits or {}).items():
+            self.limit(key, low, high)
+
+    def limit(self, key: str, low: float, high: float) -> None:
+        """Put limits on what a signal may be set to.
+
+        Raises
+        ------
+        ValueError
+            If there is no such signal, or it takes no limits.
+        """
+        signals = {n: getattr(self, n) for n in self.component_names}
+        limited = {n: s for n, s in signals.items() if isinstance(s, DriverSignal) and s.limits is not None}
+        if key not in limited:
+            raise ValueError(f"{self.name} has no limits of {key!r}; there are those of {', '.join(limited)}")
+        limited[key].limits = (low, high)
+
+    def submit(self, work: Callable[[], None], status: StatusBase) -> StatusBase:
+        """Run `work` on the device's thread; `status` ends with it, and fails with what it raises."""
+
+        def end(future: Future[None]) -> None:
+            error = future.exception()
+            if error is None:
+                status.set_finished()
+            else:
+                status.set_exception(error)
+
+        self._worker.submit(work).add_done_callback(end)
+        return status
+
+    def do(self, work: Callable[[], None]) -> None:
+        """Run `work` on the device's thread and wait for its end."""
+        self._worker.submit(work).result()
+
+    def trigger(self) -> AcquisitionStatus:
+        """Begin an acquisition; the status is done when the results are there."""
+        self._stopped.clear()
+        status = AcquisitionStatus(self)
+        self.submit(lambda: self.acquire(status), status)
+        return status
+
+    def acquire(self, status: AcquisitionStatus) -> None:
+        """Acquire and fill the result signals, on the device's thread."""
+        raise NotImplementedError
+
+    def prepare_acquisition(self) -> None:
+        """Make ready to acquire, on the device's thread."""
+        raise NotImplementedError
+
+    def safety_steps(self) -> list[tuple[str, Callable[[], Any]]]:
+        """Return what makes the device safe, in order: what is done, and how."""
+        raise NotImplementedError
+
+    def length(self, dim: str) -> int:
+        """Return the length of an axis of the next results."""
+        raise NotImplementedError
+
+    def stage(self) -> list[object]:
+        """Make ready to acquire; a failure leaves the device safe."""
+        staged = super().stage()
+        try:
+            self.do(self.prepare_acquisition)
+        except BaseException as error:
+            try:
+                self.unstage()
+            except ExceptionGroup as group:
+                error.add_note(f"and {self.name} could not be made safe: {group.exceptions}")
+            raise
+        return staged
+
+    def unstage(self) -> list[object]:
+        """Leave the device safe, if it is staged."""
+        if not self.staged:
+            return []
+        unstaged = super().unstage()
+        self.release()
+        return unstaged
+
+    @property
+    def staged(self) -> bool:
+        """Whether the device is staged, or half so."""
+        return self._staged is not Staged.no
+
+    def release(self) -> None:
+        """Undo `prepare_acquisition`: leave the device safe."""
+        self.safe()
+
+    def stop(self, *, success: bool = False) -> None:
+        """End an acquisition now; its status fails."""
+        super().stop(success=success)
+        self._stopped.set()
+        self.safety_steps()[0][1]()
+
+    def safe(self) -> list[str]:
+        """Leave the device safe, and return what was done.
+
+        Every step is tried whatever happens to the others; it may be called at any time, and again.
+
+        Raises
+        ------
+        ExceptionGroup
+            Of the steps that failed.
+        """
+        self._stopped.set()
+        done, failures = [], []
+        for what, step in self.safety_steps():
+            try:
+                step()
+            except Exception as error:  # noqa: BLE001
+                error.add_note(f"{self.name}: {what}")
+                failures.append(error)
+            else:
+                done.append(what)
+        if failures:
+            raise ExceptionGroup(f"{self.name} could not be made safe", failures)
+        return done
+
+    def close(self) -> None:
+        """End the device's thread, once what it does is done."""
+        self._worker.shutdown(wait=True)

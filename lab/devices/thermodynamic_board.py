@@ -1,0 +1,365 @@
+"""The thermodynamic board as plans see it; all quantities in model units."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from ophyd import Component as Cpt
+from ophyd import Kind
+
+from drivers.thermodynamic_board import ThermodynamicBoard as Driver
+from lab.devices.driver_device import AcquisitionStoppedError, DriverDevice
+from lab.signals import AcquisitionStatus, DriverSignal, LimitError, ResultSignal, ValueTypeError
+from protocols.ports import BoardProgram
+
+SLOTS = 64
+FULL_SCALE: dict[str, tuple[float, float]] = {
+    "couplings": (-8, 8),
+    "bias": (-16, 16),
+    "weights": (-8, 8),
+    "quadratic": (-4, 4),
+    "cubic": (-2, 2),
+    "quartic": (0, 4),
+}
+
+
+class ShapeSignal(DriverSignal):
+    """A quantity on which the shape of the results depends."""
+
+    def apply(self, value: Any) -> None:
+        """Write `value`; results in the shape before are forgotten."""
+        super().apply(value)
+        self.parent.forget_results()
+
+
+class SizeSignal(ShapeSignal):
+    """The number of cells or inputs in use, a change of which clears the program slots."""
+
+    def apply(self, value: Any) -> None:
+        """Write `value`; the slots want committing anew."""
+        super().apply(value)
+        self.parent.uncommitted = True
+
+
+class SlotsSignal(ShapeSignal):
+    """The program slots of a run."""
+
+    def check_value(self, value: Any) -> None:
+        """Raise if `value` is no sequence of 1 to 64 slot numbers."""
+        if not isinstance(value, (Sequence, np.ndarray)) or isinstance(value, str) or not 1 <= len(value) <= SLOTS:
+            raise ValueTypeError(f"{self.name}: {value!r} is no sequence of 1 to {SLOTS} slot numbers")
+        for slot in value:
+            self.check_number(slot)
+
+    def apply(self, value: Any) -> None:
+        """Write `value`; the slots may want committing."""
+        super().apply(value)
+        self.parent.uncommitted = True
+
+
+class RowsSignal(ShapeSignal):
+    """The rows of the input table a run goes through: (first, count), or None for no inputs."""
+
+    def check_value(self, value: Any) -> None:
+        """Raise if `value` is neither None nor a pair (first, count) of whole numbers from 1."""
+        if value is None:
+            return
+        if not isinstance(value, (Sequence, np.ndarray)) or isinstance(value, str) or len(value) != 2:
+            raise ValueTypeError(f"{self.name}: {value!r} is neither None nor (first, count)")
+        for number in value:
+            self.check_number(number)
+
+    def fetch(self) -> tuple[int, int] | None:
+        """Ask which rows are swept."""
+        return self.parent.driver.rows if self.parent.driver.input_mode == "sweep" else None
+
+    def write(self, value: Any) -> None:
+        """Sweep rows, or apply no inputs."""
+        if value is None:
+            self.parent.driver.input_mode = "off"
+        else:
+            self.parent.driver.input_mode = "sweep"
+            self.parent.driver.rows = value
+
+    def record(self, value: Any) -> list[int]:
+        """Return (first, count) as a list, (0, 0) where no inputs are applied."""
+        return [int(number) for number in value or (0, 0)]
+
+
+class ArraySignal(ShapeSignal):
+    """An array that is only written; `get` returns what was set last."""
+
+    def __init__(self, *, ndims: tuple[int, ...], optional: bool = False, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self._ndims = ndims
+        self._optional = optional
+
+    def check_value(self, value: Any) -> None:
+        """Raise if `value` is no finite array of the right number of axes, or outside the limits."""
+        if value is None and self._optional:
+            return
+        try:
+            array = np.asarray(value, dtype=float)
+        except (TypeError, ValueError) as error:
+            raise ValueTypeError(f"{self.name}: {type(value).__name__} is no array of numbers: {error}") from None
+        if array.ndim not in self._ndims or not array.size:
+            raise ValueTypeError(f"{self.name}: an array of shape {array.shape} has not {self.dims} as axes")
+        low, high = self.limits or (-np.inf, np.inf)
+        if not np.isfinite(array).all() or array.min() < low or array.max() > high:
+            raise LimitError(
+                f"{self.name}: values from {array.min():g} to {array.max():g}; {low:g} to {high:g} allowed"
+            )
+
+    def fetch(self) -> Any:
+        """Return what was set last."""
+        return self.last
+
+    def apply(self, value: Any) -> None:
+        """Write `value` and keep it."""
+        self.write(value)
+        self.store(value if value is None else np.array(value, dtype=float))
+        self.parent.forget_results()
+
+    def write(self, value: Any) -> None:
+        """Hand the array to the driver's method."""
+        getattr(self.parent.driver, self.attribute)(value)
+
+    def record(self, value: Any) -> Any:
+        """Return the array."""
+        return np.zeros((0,) * len(self.dims)) if value is None else value
+
+
+class ProgramsSignal(DriverSignal):
+    """The programs of a run: put into slots 0, 1, ..., committed, and selected."""
+
+    def check_value(self, value: Any) -> None:
+        """Raise if `value` is no sequence of 1 to 64 programs of one size within the full scale."""
+        if not isinstance(value, Sequence) or not all(isinstance(program, BoardProgram) for program in value):
+            raise ValueTypeError(f"{self.name}: a sequence of BoardProgram is needed")
+        if not 1 <= len(value) <= SLOTS:
+            raise LimitError(f"{self.name}: {len(value)} programs; 1 to {SLOTS} are allowed")
+        sizes = {(program.cells, program.inputs) for program in value}
+        if len(sizes) > 1:
+            raise LimitError(f"{self.name}: programs of different size (cells, inputs): {sorted(sizes)}")
+        cells, inputs = sizes.pop()
+        self.parent.cells.check_value(cells)
+        self.parent.inputs.check_value(inputs)
+        for slot, program in enumerate(value):
+            for parameter, limits in self.parent.full_scale.items():
+                self._check_parameter(f"{parameter} of program {slot}", getattr(program, parameter), limits)
+
+    def _check_parameter(self, what: str, values: Any, limits: tuple[float, float]) -> None:
+        if values.size and not (limits[0] <= values.min() and values.max() <= limits[1]):
+            raise LimitError(
+                f"{self.name}: {what} goes from {values.min():g} to {values.max():g}; "
+                f"{limits[0]:g} to {limits[1]:g} is the full scale"
+            )
+
+    def fetch(self) -> Any:
+        """Return what was set last."""
+        return self.last
+
+    def apply(self, value: Any) -> None:
+        """Load the programs, and keep them."""
+        self.parent.load_programs(value)
+        self.store(tuple(value))
+
+
+class DriveSignal(DriverSignal):
+    """The bias of the cell `drive_cell`, in every slot of a run."""
+
+    def fetch(self) -> float:
+        """Ask for the bias in the first slot."""
+        driver: Driver = self.parent.driver
+        with driver.lock:
+            driver.select(self.parent.slots.last[0])
+            return driver.bias_element(self.parent.drive_cell.last)
+
+    def write(self, value: float) -> None:
+        """Write the bias to the shadow of every slot, the first one last; the next run commits it."""
+        driver: Driver = self.parent.driver
+        self.parent.uncommitted = True
+        with driver.lock:
+            for slot in reversed(self.parent.slots.last):
+                driver.select(slot)
+                driver.set_bias_element(self.parent.drive_cell.last, value)
+
+
+class DriveCellSignal(DriverSignal):
+    """Which cell `drive` acts on; known to the device only."""
+
+    def check_value(self, value: Any) -> None:
+        """Raise if `value` is no cell in use."""
+        self.check_number(value)
+        cells = self.parent.cells.last
+        if value > cells:
+            raise LimitError(f"{self.name}: {value} is outside 1 to {cells}, the cells in use")
+
+    def fetch(self) -> int:
+        """Return the cell chosen last."""
+        return self.last
+
+    def apply(self, value: int) -> None:
+        """Choose the cell."""
+        self.store(int(value))
+
+
+PER_CELL = ("slot", "row", "cell")
+
+
+class ThermodynamicBoard(DriverDevice):
+    """A thermodynamic board: cells whose state is sampled from the energy of a program.
+
+    One `trigger` runs every slot of `slots` over every input row of `rows` for `shots` shots; what is not committed is
+    committed before. Staging sets model units, switches outputs and noise on and commits; unstaging leaves noise and
+    outputs off. `read` gives the results of the last trigger; `samples` is read by `get` only.
+
+    Parameters
+    ----------
+    driver : drivers.thermodynamic_board.ThermodynamicBoard
+        The driver; it is only read here.
+    name : str
+        Name in the record.
+    limits : mapping of str to (low, high), optional
+        Limits in place of the default ones: of a signal by its name, or of a program parameter (`couplings`, `bias`,
+        `weights`, `quadratic`, `cubic`, `quartic`).
+    """
+
+    cells = Cpt(SizeSignal, attribute="cells", dtype="integer", limits=(1, 256))
+    inputs = Cpt(SizeSignal, attribute="inputs", dtype="integer", limits=(0, 1024))
+    temperature = Cpt(DriverSignal, attribute="temperature", units="model unit", limits=(0, 4))
+    noise_seed = Cpt(DriverSignal, attribute="noise_seed", dtype="integer", limits=(0, 4294967295))
+    sampling = Cpt(DriverSignal, attribute="sampling", dtype="string", choices=("reset", "serial"))
+    shots = Cpt(ShapeSignal, attribute="shots", dtype="integer", limits=(1, 16777216))
+    observation_time = Cpt(DriverSignal, attribute="observation_time", units="tau", limits=(1 / 120, 1e6))
+    burn_in = Cpt(DriverSignal, attribute="burn_in", units="tau", limits=(0, 1e6))
+    saturation_limit = Cpt(DriverSignal, attribute="saturation_limit", limits=(0, 1))
+    readout = Cpt(ShapeSignal, attribute="function", dtype="string", choices=("samples", "statistics"))
+    slots = Cpt(SlotsSignal, attribute="slots", dtype="integer", limits=(0, SLOTS - 1), dims=("slot",))
+    rows = Cpt(RowsSignal, attribute="rows", dtype="integer", limits=(1, 65536), dims=("bound",))
+    input_table = Cpt(
+        ArraySignal, attribute="set_input_table", limits=(-1, 1), ndims=(2,), dims=("row", "input"), kind=Kind.omitted
+    )
+    projections = Cpt(
+        ArraySignal,
+        attribute="set_projections",
+        ndims=(2, 3),
+        optional=True,
+        dims=("row", "projection", "cell"),
+        kind=Kind.omitted,
+    )
+    programs = Cpt(ProgramsSignal, attribute="program", dims=("slot",), kind=Kind.omitted)
+    drive = Cpt(DriveSignal, attribute="bias_element", units="model unit", limits=FULL_SCALE["bias"])
+    drive_cell = Cpt(DriveCellSignal, attribute="drive_cell", dtype="integer", limits=(1, 256))
+
+    mean = Cpt(ResultSignal, dims=PER_CELL, units="model unit")
+    variance = Cpt(ResultSignal, dims=PER_CELL, units="model unit^2")
+    standard_error = Cpt(ResultSignal, dims=PER_CELL, units="model unit")
+    samples = Cpt(
+        ResultSignal,
+        dims=("slot", "row", "shot", "cell"),
+        units="model unit",
+        numpy_type=np.float32,
+        kind=Kind.omitted,
+    )
+    projection_mean = Cpt(ResultSignal, dims=("slot", "row", "projection"), units="model unit", kind=Kind.omitted)
+    projection_covariance = Cpt(
+        ResultSignal, dims=("slot", "row", "projection", "cell"), units="model unit^2", kind=Kind.omitted
+    )
+    run_time = Cpt(ResultSignal, units="s")
+
+    def __init__(
+        self, driver: Driver, *, name: str, limits: Mapping[str, tuple[float, float]] | None = None, **kwargs: Any
+    ) -> None:
+        given = dict(limits or {})
+        self.full_scale = {key: given.pop(key, scale) for key, scale in FULL_SCALE.items()}
+        self.uncommitted = True
+        super().__init__(driver, name=name, limits=given, **kwargs)
+        self.drive.limits = self.drive.limits if "drive" in given else self.full_scale["bias"]
+        self.input_table.store(None)
+        self.projections.store(None)
+        self.programs.store(())
+        self.drive_cell.store(1)
+        for signal in (self.cells, self.shots, self.slots, self.rows):
+            signal.get()
+
+    def length(self, dim: str) -> int:
+        """Return the length of an axis of the next results."""
+        if dim == "projection":
+            projections = self.projections.last
+            return 0 if projections is None else projections.shape[-2]
+        rows = self.rows.last
+        return {
+            "slot": len(self.slots.last),
+            "row": 1 if rows is None else rows[1],
+            "shot": self.shots.last if self.readout.last == "samples" else 0,
+            "cell": self.cells.last,
+        }[dim]
+
+    def forget_results(self) -> None:
+        """Forget the results; what is read next has the shape of the next run."""
+        projected = Kind.omitted if self.projections.last is None else Kind.normal
+        for signal in (self.projection_mean, self.projection_covariance):
+            signal.kind = projected
+        for name in self.component_names:
+            signal = getattr(self, name)
+            if isinstance(signal, ResultSignal):
+                signal.clear()
+
+    def load_programs(self, programs: Sequence[BoardProgram]) -> None:
+        """Put programs into slots 0, 1, ..., commit them and select them for runs, on the device's thread."""
+        for signal, size in ((self.cells, programs[0].cells), (self.inputs, programs[0].inputs)):
+            if signal.get() != size:
+                signal.apply(size)
+        self.uncommitted = True
+        for slot, program in enumerate(programs):
+            parameters = {name: getattr(program, name) for name in FULL_SCALE}
+            self.driver.program(slot, commit=True, **parameters)
+        self.driver.select(0)
+        self.slots.apply(range(len(programs)))
+        self.uncommitted = False
+
+    def prepare_acquisition(self) -> None:
+        """Set units and encoding, switch outputs and noise on, and commit."""
+        self.driver.unit = "model"
+        self.driver.use_encoding("REAL,32", "little")
+        self.driver.switch_outputs(True)
+        self.driver.noise_enabled = True
+        self.readout.get()
+        self._commit()
+
+    def _commit(self) -> None:
+        self.driver.commit_slots(self.slots.last)
+        self.uncommitted = False
+
+    def acquire(self, status: AcquisitionStatus) -> None:
+        """Commit what is not, run, and fetch the results."""
+        if self.uncommitted:
+            self._commit()
+        self.driver.run(progress=status.report)
+        if self._stopped.is_set():
+            raise AcquisitionStoppedError(f"{self.name}: the run was stopped")
+        self.fetch_results()
+
+    def fetch_results(self) -> None:
+        """Fetch the results of the run that has ended."""
+        moments = self.driver.moments()
+        for signal, values in zip((self.mean, self.variance, self.standard_error), moments, strict=True):
+            signal.store(values)
+        if self.projections.last is not None:
+            mean, covariance = self.driver.projections()
+            self.projection_mean.store(mean)
+            self.projection_covariance.store(covariance)
+        if self.readout.last == "samples":
+            self.samples.store(self.driver.samples())
+        self.run_time.store(self.driver.run_time)
+
+    def safety_steps(self) -> list[tuple[str, Callable[[], Any]]]:
+        """Abort, noise off, outputs off."""
+        return [
+            ("run aborted", self.driver.abort),
+            ("noise off", lambda: setattr(self.driver, "noise_enabled", False)),
+            ("outputs off", lambda: self.driver.switch_outputs(False)),
+        ]
