@@ -23,62 +23,62 @@ class CommonCommands:
     power_on_clear = session_setting("*PSC", Boolean(), "power_on_clear")
 
     @query("*IDN?")
-    def _identify(self, session: Session) -> str:
+    def _common_identify(self, session: Session) -> str:
         return session.instrument.identity
 
     @command("*RST")
-    def _reset(self, session: Session) -> None:
+    def _common_reset(self, session: Session) -> None:
         session.data_format = DataFormat()
         session.cancel_completion()
         session.instrument.reset_settings()
         session.instrument.reset()
 
     @command("*CLS", owner=False)
-    def _clear_status(self, session: Session) -> None:
+    def _common_clear_status(self, session: Session) -> None:
         session.clear_status()
 
     @query("*ESR?")
-    def _event_status(self, session: Session) -> int:
+    def _common_event_status(self, session: Session) -> int:
         status, session.event_status = session.event_status, 0
         return status
 
     @query("*STB?")
-    def _status_byte(self, session: Session) -> int:
+    def _common_status_byte(self, session: Session) -> int:
         return session.status_byte()
 
     @command("*OPC", owner=False)
-    def _operation_complete(self, session: Session) -> None:
+    def _common_operation_complete(self, session: Session) -> None:
         session.arm_completion()
 
     @query("*OPC?")
-    def _completed(self, session: Session) -> int | Suspension:
+    def _common_completed(self, session: Session) -> int | Suspension:
         instrument = session.instrument
         return Suspension(lambda: not instrument.pending, lambda: 1) if instrument.pending else 1
 
     @command("*WAI", owner=False)
-    def _wait(self, session: Session) -> None | Suspension:
+    def _common_wait(self, session: Session) -> Suspension | None:
         instrument = session.instrument
         return Suspension(lambda: not instrument.pending) if instrument.pending else None
 
     @command("*TRG")
-    def _trigger(self, session: Session) -> None | Operation:
+    def _common_trigger(self, session: Session) -> Operation | None:
         return session.instrument.trigger(session)
 
     @query("*TST?")
-    def _test(self, session: Session) -> int | Operation:
+    def _common_test(self, session: Session) -> int | Operation:
         return session.instrument.self_test()
 
     @query("*OPT?")
-    def _options(self, session: Session) -> str:
+    def _common_options(self, session: Session) -> str:
         return session.instrument.options
 
     @command("*SAV", _MEMORY, guards=("check_recall",))
-    def _save(self, session: Session, memory: int) -> None:
+    def _common_save(self, session: Session, memory: int) -> None:
         instrument = session.instrument
         instrument.memories[memory] = (copy.deepcopy(instrument.settings), instrument.save_state())
 
     @command("*RCL", _MEMORY, guards=("check_recall",))
-    def _recall(self, session: Session, memory: int) -> None:
+    def _common_recall(self, session: Session, memory: int) -> None:
         instrument = session.instrument
         if memory not in instrument.memories:
             raise ScpiError(-224, f"nothing was saved in memory {memory}")
@@ -87,49 +87,49 @@ class CommonCommands:
         instrument.recall_state(state)
 
     @query("*LRN?")
-    def _learn(self, session: Session) -> str:
+    def _common_learn(self, session: Session) -> str:
         items = session.instrument.declarations.values()
-        messages = [item.messages(session.instrument, session) for item in items if isinstance(item, setting)]
-        return b";".join(message for group in messages for message in group).decode()
+        return ";".join(message for item in items if isinstance(item, setting)
+                        for message in item.messages(session.instrument))  # fmt: skip
 
     # ---- SYSTem ----------------------------------------------------------------------------------------------------
 
     @query("SYSTem:ERRor[:NEXT]?")
-    def _next_error(self, session: Session) -> tuple[int, Quoted]:
+    def _common_next_error(self, session: Session) -> tuple[int, Quoted]:
         number, text = session.errors.pop()
         return number, Quoted(text)
 
     @query("SYSTem:ERRor:ALL?")
-    def _all_errors(self, session: Session) -> list[tuple[int, Quoted]]:
+    def _common_all_errors(self, session: Session) -> list[tuple[int, Quoted]]:
         errors = [session.errors.pop() for _ in range(max(1, len(session.errors)))]
         return [(number, Quoted(text)) for number, text in errors]
 
     @query("SYSTem:ERRor:COUNt?")
-    def _count_errors(self, session: Session) -> int:
+    def _common_count_errors(self, session: Session) -> int:
         return len(session.errors)
 
     @query("SYSTem:VERSion?")
-    def _version(self, session: Session) -> str:
-        return "1999.0"
+    def _common_version(self, session: Session) -> str:
+        return session.instrument.scpi_version
 
     @query("SYSTem:LOCK:REQuest?")
-    def _request_lock(self, session: Session) -> bool:
+    def _common_request_lock(self, session: Session) -> bool:
         if session.instrument.owner is None:
             session.instrument.set_owner(session)
         return session.instrument.owner is session
 
     @command("SYSTem:LOCK:RELease", owner=False)
-    def _release_lock(self, session: Session) -> None:
+    def _common_release_lock(self, session: Session) -> None:
         if session.instrument.owner is session:
             session.instrument.set_owner(None)
 
     @query("SYSTem:LOCK:OWNer?")
-    def _lock_owner(self, session: Session) -> Quoted:
+    def _common_lock_owner(self, session: Session) -> Quoted:
         owner = session.instrument.owner
         return Quoted("NONE" if owner is None else owner.name)
 
     @query("SYSTem:HELP:HEADers?")
-    def _headers(self, session: Session) -> Block:
+    def _common_headers(self, session: Session) -> Block:
         forms: dict[str, set[bool]] = {}
         for item in session.instrument.declarations.values():
             forms.setdefault(item.header, set()).update(item.actions())
@@ -152,30 +152,30 @@ class CommonCommands:
     )
 
     @query("STATus:OPERation[:EVENt]?")
-    def _operation_event(self, session: Session) -> int:
+    def _common_operation_event(self, session: Session) -> int:
         return session.operation.read_event()
 
     @query("STATus:OPERation:CONDition?")
-    def _operation_condition(self, session: Session) -> int:
+    def _common_operation_condition(self, session: Session) -> int:
         return session.operation.condition
 
     @query("STATus:QUEStionable[:EVENt]?")
-    def _questionable_event(self, session: Session) -> int:
+    def _common_questionable_event(self, session: Session) -> int:
         return session.questionable.read_event()
 
     @query("STATus:QUEStionable:CONDition?")
-    def _questionable_condition(self, session: Session) -> int:
+    def _common_questionable_condition(self, session: Session) -> int:
         return session.questionable.condition
 
     @command("STATus:PRESet", owner=False)
-    def _preset_status(self, session: Session) -> None:
+    def _common_preset_status(self, session: Session) -> None:
         session.operation.preset()
         session.questionable.preset()
 
     # ---- FORMat ----------------------------------------------------------------------------------------------------
 
     @command("FORMat[:DATA]", Choice("ASCii", "INTeger", "REAL"), Integer(0, 64, optional=True), owner=False)
-    def _set_format(self, session: Session, kind: str, length: int | None) -> None:
+    def _common_set_format(self, session: Session, kind: str, length: int | None) -> None:
         name = kind if kind == "ASC" and not length else f"{kind},{length}"
         formats = session.instrument.formats
         if name not in formats:
@@ -183,13 +183,13 @@ class CommonCommands:
         session.data_format = DataFormat(name, session.data_format.swapped)
 
     @query("FORMat[:DATA]?")
-    def _format(self, session: Session) -> str:
+    def _common_format(self, session: Session) -> str:
         return session.data_format.name
 
     @command("FORMat:BORDer", Choice("NORMal", "SWAPped"), owner=False)
-    def _set_byte_order(self, session: Session, order: str) -> None:
+    def _common_set_byte_order(self, session: Session, order: str) -> None:
         session.data_format = DataFormat(session.data_format.name, order == "SWAP")
 
     @query("FORMat:BORDer?")
-    def _byte_order(self, session: Session) -> str:
+    def _common_byte_order(self, session: Session) -> str:
         return "SWAP" if session.data_format.swapped else "NORM"

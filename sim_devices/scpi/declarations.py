@@ -21,10 +21,10 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from sim_devices.scpi.errors import ScpiError
 from sim_devices.scpi.operation import Operation, Suspension
-from sim_devices.scpi.parameters import Parameter, bind, limit_word, short_form
-from sim_devices.scpi.response import encode
+from sim_devices.scpi.parameters import Numbers, Parameter, bind, limit_word, short_form
+from sim_devices.scpi.response import DataFormat, encode
 from sim_devices.scpi.syntax import Data
-from sim_devices.scpi.tree import parse_header, shortest
+from sim_devices.scpi.tree import parse_header
 
 if TYPE_CHECKING:
     from sim_devices.scpi.instrument import Instrument
@@ -50,7 +50,7 @@ class Declaration:
 
     def __init__(self, header: str, parameters: Sequence[Parameter], guards: Sequence[str], owner: bool) -> None:
         for index, parameter in enumerate(parameters):
-            if parameter.greedy and index < len(parameters) - 1:
+            if isinstance(parameter, Numbers) and index < len(parameters) - 1:
                 raise ValueError(f"{header}: only the last parameter may be a list of numbers")
         self.header = header.removesuffix("?")
         self.parts = parse_header(header)
@@ -109,7 +109,7 @@ class _Call(Declaration, Generic[FunctionT]):
         if self.guards or self.owner:
             self.admit(instrument, session)
         if data or self.parameters:
-            values = bind(self.parameters, data, instrument, session)
+            values = bind(self.parameters, data, instrument, session.data_format)
             return self.function(instrument, session, *suffixes, *values)
         return self.function(instrument, session, *suffixes)
 
@@ -186,9 +186,9 @@ def query(
 class setting(Declaration):  # noqa: N801 -- reads as a declaration, like property
     """A value that is set, asked and reset through one header.
 
-    ``X value`` sets it, ``X?`` asks it, ``X? MAX`` asks its limit; ``*RST``, ``*SAV``, ``*RCL`` and ``*LRN?`` include it.
-    As an attribute of the instrument it is the value: a tuple where there are several parameters, and a dict by suffix
-    where the header has numeric suffixes. Assigning the attribute stores a value as it is.
+    ``X value`` sets it, ``X?`` asks it, ``X? MAX`` asks its limit; ``*RST``, ``*SAV``, ``*RCL`` and ``*LRN?`` include
+    it. As an attribute of the instrument it is the value: a tuple where there are several parameters, and a dict by
+    suffix where the header has numeric suffixes. Assigning the attribute stores a value as it is.
 
     Parameters
     ----------
@@ -235,7 +235,10 @@ class setting(Declaration):  # noqa: N801 -- reads as a declaration, like proper
         return function
 
     def changed(self, function: FunctionT) -> FunctionT:
-        """Decorate ``method(self, *suffixes, value)``, called after the value was set; it may return an Operation."""
+        """Decorate ``method(self, *suffixes, value)``, called after the value was set.
+
+        It may return an Operation; where it raises ScpiError the value before is put back.
+        """
         self._changed = function
         return function
 
@@ -252,45 +255,48 @@ class setting(Declaration):  # noqa: N801 -- reads as a declaration, like proper
 
     def _set(self, instrument: "Instrument", session: "Session", suffixes: tuple[int, ...], data: Data) -> None:
         self.admit(instrument, session)
-        values = bind(self.parameters, data, instrument, session)
+        values = bind(self.parameters, data, instrument, session.data_format)
         value = values[0] if len(values) == 1 else tuple(values)
         if self._check is not None:
             value = self._check(instrument, *suffixes, value)
-        if suffixes:
-            instrument.settings[self.name][suffixes[0] if len(suffixes) == 1 else suffixes] = value
-        else:
-            instrument.settings[self.name] = value
-        if self._changed is not None:
-            operation = self._changed(instrument, *suffixes, value)
-            if operation is not None:
-                instrument.begin(operation, session)
+        held, key = self._place(instrument, suffixes)
+        before = held[key]
+        held[key] = value
+        try:
+            operation = None if self._changed is None else self._changed(instrument, *suffixes, value)
+        except ScpiError:
+            held[key] = before
+            raise
+        if operation is not None:
+            instrument.begin(operation, session)
 
-    def _ask(self, instrument: "Instrument", session: "Session", suffixes: tuple[int, ...], data: Data) -> Any:
+    def _place(self, instrument: "Instrument", suffixes: tuple[int, ...]) -> tuple[dict, Any]:
+        if not suffixes:
+            return instrument.settings, self.name
+        return instrument.settings[self.name], suffixes[0] if len(suffixes) == 1 else suffixes
+
+    def _ask(self, instrument: "Instrument", _: "Session", suffixes: tuple[int, ...], data: Data) -> Any:
         if data:
             return self.ask_limit(instrument, data)
-        value = instrument.settings[self.name]
-        if suffixes:
-            value = value[suffixes[0] if len(suffixes) == 1 else suffixes]
-        return self.response(self._values(value))
+        held, key = self._place(instrument, suffixes)
+        return self.response(self._values(held[key]))
 
     def _values(self, value: Any) -> Sequence[Any]:
         return (value,) if len(self.parameters) == 1 else value
 
-    def messages(self, instrument: "Instrument", session: "Session") -> list[bytes]:
+    def messages(self, instrument: "Instrument") -> list[str]:
         """Return the commands that set the present value, for ``*LRN?``."""
-        value = instrument.settings[self.name]
-        header = b":" + shortest(self.parts).encode()
-        if self.keys == ((),):
-            return [b" ".join((header, encode(self.response(self._values(value)), session.data_format)))]
-        return [
-            b" ".join((self._spelled(key), encode(self.response(self._values(element)), session.data_format)))
-            for key, element in zip(self.keys, value.values(), strict=True)
-        ]
+        messages = []
+        for suffixes in self.keys:
+            held, key = self._place(instrument, suffixes)
+            value = encode(self.response(self._values(held[key])), DataFormat()).decode()
+            messages.append(f"{self._spelled(suffixes)} {value}")
+        return messages
 
-    def _spelled(self, key: tuple[int, ...]) -> bytes:
-        numbers = iter(key)
-        names = (f"{short_form(part.mnemonic)}{next(numbers) if part.suffixes else ''}" for part in self.parts)
-        return b":" + ":".join(names).encode()
+    def _spelled(self, suffixes: tuple[int, ...]) -> str:
+        numbers = iter(suffixes)
+        kept = (part for part in self.parts if part.suffixes or not part.optional)
+        return ":" + ":".join(f"{short_form(part.mnemonic)}{next(numbers) if part.suffixes else ''}" for part in kept)
 
 
 class session_setting(Declaration):  # noqa: N801 -- reads as a declaration, like property
@@ -317,7 +323,7 @@ class session_setting(Declaration):  # noqa: N801 -- reads as a declaration, lik
         return {False: self._set, True: self._ask}
 
     def _set(self, instrument: "Instrument", session: "Session", _: tuple[int, ...], data: Data) -> None:
-        (value,) = bind(self.parameters, data, instrument, session)
+        (value,) = bind(self.parameters, data, instrument, session.data_format)
         setattr(self._holder(session), self._attribute, value)
 
     def _ask(self, instrument: "Instrument", session: "Session", _: tuple[int, ...], data: Data) -> Any:

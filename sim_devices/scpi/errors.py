@@ -57,6 +57,9 @@ STANDARD_ERRORS: Mapping[int, str] = {
     -440: "Query UNTERMINATED after indefinite response",
 }
 
+CORE_ERRORS: Mapping[int, tuple[str, int]] = {110: ("Session does not own the lock", EXECUTION_ERROR)}
+"""Errors beside the standard that every instrument has: their text and standard event status bit."""
+
 _EVENT_BITS = {1: COMMAND_ERROR, 2: EXECUTION_ERROR, 3: DEVICE_ERROR, 4: QUERY_ERROR}
 
 

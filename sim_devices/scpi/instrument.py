@@ -4,7 +4,6 @@ import threading
 from collections import deque
 from collections.abc import Callable, Mapping
 from concurrent.futures import CancelledError, Future
-from functools import cache
 from typing import Any, ClassVar
 
 from sim_devices.scpi.common import CommonCommands
@@ -20,6 +19,9 @@ PROGRAM_CACHE = 1024
 PROGRAM_CACHE_LENGTH = 128
 """Longest message in bytes whose units are remembered."""
 
+LOCKED_BIT = 11
+"""Bit of ``STATus:OPERation`` that says that another session holds the lock."""
+
 
 class Language:
     """The declarations of a class of instruments and what its messages mean.
@@ -32,7 +34,8 @@ class Language:
     Raises
     ------
     TypeError
-        If two declarations of one class claim the same header.
+        If two declarations of one class claim the same header, or a member hides an inherited declaration; None
+        removes one.
     """
 
     def __init__(self, kind: type) -> None:
@@ -49,8 +52,10 @@ class Language:
     def _collect(self, base: type) -> None:
         claimed: dict[tuple[str, bool], str] = {}
         for name, member in vars(base).items():
-            self.declarations.pop(name, None)
+            inherited = self.declarations.pop(name, None)
             if not isinstance(member, Declaration):
+                if inherited is not None and member is not None:
+                    raise TypeError(f"{base.__name__}.{name} hides the declaration of {inherited.header}")
                 continue
             for query in member.actions():
                 other = claimed.setdefault((member.header.upper(), query), name)
@@ -66,6 +71,13 @@ class Language:
                 self.programs.clear()
             self.programs[message] = program
         return program
+
+
+def _result(future: "Future[Any]") -> Any:
+    """Return the result of an operation, None where its failure has been reported."""
+    if future.cancelled():
+        raise ScpiError(-230, "the operation was aborted")
+    return None if future.exception() is not None else future.result()
 
 
 class Instrument(CommonCommands):
@@ -89,21 +101,25 @@ class Instrument(CommonCommands):
     settings : dict
         Values of the settings by name of the attribute.
     pending : dict
-        The overlapped operations that are not complete, with the session that started each.
+        The overlapped operations that are not complete, with the sessions that learn of their failure.
     errors : mapping of int to tuple
         Class attribute: the instrument's own error numbers, with their text and their bit in the standard event status
         register.
     formats : tuple of str
         Class attribute: what ``FORMat`` may be.
+    options, scpi_version : str
+        Class attributes: replies to ``*OPT?`` and ``SYSTem:VERSion?``.
     """
 
     errors: ClassVar[Mapping[int, tuple[str, int]]] = {}
     formats: ClassVar[tuple[str, ...]] = ("ASC", "INT,16", "REAL,32", "REAL,64")
     options: ClassVar[str] = "0"
+    scpi_version: ClassVar[str] = "1999.0"
+    _language: ClassVar[Language]
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        language(cls)
+        cls._language = Language(cls)
 
     def __init__(self, identity: str) -> None:
         self.identity = identity
@@ -111,9 +127,8 @@ class Instrument(CommonCommands):
         self.sessions: list[Session] = []
         self.owner: Session | None = None
         self.settings: dict[str, Any] = {}
-        self.pending: dict[Future[Any], Session] = {}
+        self.pending: dict[Future[Any], list[Session]] = {}
         self.memories: dict[int, tuple[dict[str, Any], Any]] = {}
-        self._language = language(type(self))
         self._programs = self._language.programs
         self._conditions = {"operation": 0, "questionable": 0}
         self._suspended: list[Session] = []
@@ -130,7 +145,7 @@ class Instrument(CommonCommands):
         """Return the result of ``*TST?``: 0, or the number of the first test that failed."""
         return 0
 
-    def trigger(self, session: Session) -> None | Operation:
+    def trigger(self, session: Session) -> Operation | None:  # noqa: ARG002 -- for subclasses
         """Carry out ``*TRG``.
 
         Raises
@@ -265,15 +280,18 @@ class Instrument(CommonCommands):
         """
         if not isinstance(operation, Operation):
             raise TypeError(f"a command returns None or an Operation, not a {type(operation).__name__}")
-        if operation.future not in self.pending:
-            self.pending[operation.future] = session
+        waiting = self.pending.get(operation.future)
+        if waiting is None:
+            self.pending[operation.future] = [session]
             operation.future.add_done_callback(self._settle)
+        elif session not in waiting:
+            waiting.append(session)
 
     def wait_for(self, operation: Operation, session: Session) -> Suspension:
         """Return what makes a message wait for an operation and answer with its result; the lock is held."""
         self.begin(operation, session)
         future = operation.future
-        return Suspension(lambda: future not in self.pending, operation.reply or future.result)
+        return Suspension(lambda: future not in self.pending, operation.reply or (lambda: _result(future)))
 
     def suspend(self, session: Session) -> None:
         """Remember that a message of a session waits; the lock is held."""
@@ -287,10 +305,8 @@ class Instrument(CommonCommands):
     def _settle(self, future: "Future[Any]") -> None:
         """Account for a future that is done, on whichever thread completed it."""
         with self.lock:
-            session = self.pending.pop(future, None)
-            if session is None:
-                return
-            self._report_failure(future, session)
+            for session in self.pending.pop(future, ()):
+                self._report_failure(future, session)
             if not self.pending:
                 for other in self.sessions:
                     other.complete()
@@ -339,11 +355,4 @@ class Instrument(CommonCommands):
                 session.close()
 
 
-LOCKED_BIT = 11
-"""Bit of ``STATus:OPERation`` that says that another session holds the lock."""
-
-
-@cache
-def language(kind: type) -> Language:
-    """Return the language of a class of instruments."""
-    return Language(kind)
+Instrument._language = Language(Instrument)  # noqa: SLF001 -- what __init_subclass__ does for the others

@@ -10,8 +10,8 @@ from typing import Any
 class Operation:
     """Something that an instrument does while it carries out other commands.
 
-    A command that returns an Operation is overlapped: ``*OPC``, ``*OPC?`` and ``*WAI`` refer to it. A query that returns
-    one is answered when it is done, and the rest of its message waits until then.
+    A command that returns an Operation is overlapped: ``*OPC``, ``*OPC?`` and ``*WAI`` refer to it. A query that
+    returns one is answered when it is done, and the rest of its message waits until then.
 
     Parameters
     ----------

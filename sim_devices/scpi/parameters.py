@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 import numpy as np
 
 from sim_devices.scpi.errors import ScpiError
-from sim_devices.scpi.response import Quoted, channel_list
+from sim_devices.scpi.response import DataFormat, Quoted, channel_list
 from sim_devices.scpi.syntax import WHITE, Data, Token, excerpt
 
 if TYPE_CHECKING:
     from sim_devices.scpi.instrument import Instrument
-    from sim_devices.scpi.session import Session
 
 Limit: TypeAlias = float | Callable[[Any], float] | None
 """A bound: a number, a function of the instrument, or none."""
@@ -27,9 +26,8 @@ _NUMBER = re.compile(
 )
 _PLAIN_LIST = re.compile(rb"[-+0-9.eE,\x00-\x20]*")
 _RADIX = {b"#H": 16, b"#Q": 8, b"#B": 2}
-_EXPONENTS = {
-    "EX": 18, "PE": 15, "T": 12, "G": 9, "MA": 6, "K": 3, "": 0, "M": -3, "U": -6, "N": -9, "P": -12, "F": -15, "A": -18,
-}  # fmt: skip
+_EXPONENTS = {"EX": 18, "PE": 15, "T": 12, "G": 9, "MA": 6, "K": 3, "": 0}
+_EXPONENTS |= {"M": -3, "U": -6, "N": -9, "P": -12, "F": -15, "A": -18}
 _LARGEST_EXPONENT = 32000
 _RANGE = re.compile(rb"[\x00-\x20]*(\d{1,9})[\x00-\x20]*(?::[\x00-\x20]*(\d{1,9})[\x00-\x20]*)?(?:,|\Z)")
 
@@ -88,14 +86,11 @@ class Parameter:
         What ``DEFault`` stands for: a value, or a function of the instrument.
     """
 
-    greedy: ClassVar[bool] = False
-    """Whether the parameter takes everything that is left."""
-
     def __init__(self, *, optional: bool = False, default: Any = None) -> None:
         self.optional = optional
         self.default = default
 
-    def parse(self, token: Token, instrument: "Instrument", session: "Session") -> Any:
+    def parse(self, token: Token, instrument: "Instrument") -> Any:
         """Read one parameter; raises ScpiError where it is not allowed."""
         raise NotImplementedError
 
@@ -161,7 +156,7 @@ class Real(Parameter):
         self.unit = unit
         self.words = _spellings(also)
 
-    def parse(self, token: Token, instrument: "Instrument", session: "Session") -> Any:
+    def parse(self, token: Token, instrument: "Instrument") -> Any:
         """Read a number in decimal, ``#H``, ``#Q`` or ``#B`` form, MIN, MAX, DEF or one of the words."""
         text = _text(token, "a number")
         if len(text) > NUMBER_LENGTH:
@@ -257,7 +252,7 @@ class Boolean(Parameter):
 
     _WORDS: ClassVar[dict[str, bool]] = {"ON": True, "OFF": False, "1": True, "0": False}
 
-    def parse(self, token: Token, instrument: "Instrument", session: "Session") -> bool:
+    def parse(self, token: Token, instrument: "Instrument") -> bool:
         """Read ON, OFF or a number."""
         text = _text(token, "ON or OFF")
         value = self._WORDS.get(text[:4].decode("latin-1").upper()) if len(text) < 4 else None
@@ -267,7 +262,7 @@ class Boolean(Parameter):
             return bool(self.limit("DEF", instrument))
         if _NUMBER.fullmatch(text[: NUMBER_LENGTH + 1]) is None:
             raise ScpiError(-224, f"{excerpt(text)} is not ON or OFF")
-        return bool(Integer().parse(text, instrument, session))
+        return bool(Integer().parse(text, instrument))
 
     def response(self, value: Any) -> bool:
         """Return a bool."""
@@ -295,7 +290,7 @@ class Choice(Parameter):
         self.quoted = quoted
         self._spellings = _spellings(words)
 
-    def parse(self, token: Token, instrument: "Instrument", session: "Session") -> str:
+    def parse(self, token: Token, instrument: "Instrument") -> str:
         """Read a word in its short or long form, in any case."""
         text = unquoted(token) if self.quoted else _text(token, " or ".join(self.words)).decode("latin-1")
         word = self._spellings.get(text.upper())
@@ -347,7 +342,7 @@ class String(Parameter):
         self.low = low
         self.high = high
 
-    def parse(self, token: Token, instrument: "Instrument", session: "Session") -> str:
+    def parse(self, token: Token, instrument: "Instrument") -> str:
         """Read a string."""
         if limit_word(token) == "DEF":
             return self.limit("DEF", instrument)
@@ -382,7 +377,7 @@ class ChannelList(Parameter):
         low, high = (limit(instrument) if callable(limit) else limit for limit in (self.low, self.high))
         return int(low or 0), int(high or 0)
 
-    def parse(self, token: Token, instrument: "Instrument", session: "Session") -> tuple[int, ...]:
+    def parse(self, token: Token, instrument: "Instrument") -> tuple[int, ...]:
         """Read a channel list."""
         if limit_word(token) == "DEF":
             return tuple(self.limit("DEF", instrument))
@@ -442,8 +437,6 @@ class Numbers(Parameter):
         Whether the parameter may be left out.
     """
 
-    greedy: ClassVar[bool] = True
-
     def __init__(
         self,
         low: Limit = None,
@@ -462,32 +455,25 @@ class Numbers(Parameter):
         self.integer = integer
         self.record = record
 
-    def parse_all(self, data: Data, instrument: "Instrument", session: "Session") -> np.ndarray:
+    def parse_all(self, data: Data, instrument: "Instrument", data_format: DataFormat) -> np.ndarray:
         """Read everything that is left of the parameters of a command."""
-        if isinstance(data, list) and len(data) == 1:
-            data = data[0] if isinstance(data[0], memoryview) else data
+        record = self.record(instrument) if callable(self.record) else self.record
         if type(data) is bytes and limit_word(data) == "DEF":
             return np.asarray(self.limit("DEF", instrument), dtype=self._dtype).reshape(-1)
-        record = self.record(instrument) if callable(self.record) else self.record
-        if isinstance(data, memoryview):
-            values = self._from_block(data, record, session)
+        if isinstance(data, list) and len(data) == 1 and isinstance(data[0], memoryview):
+            values = self._from_block(data[0], record, data_format)
         else:
-            values = self._from_text(data, record, instrument, session)
+            values = self._from_text(data, record, instrument)
         if values.dtype.names is None:
             self._check(values, instrument)
         return values
-
-    def parse(self, token: Token, instrument: "Instrument", session: "Session") -> np.ndarray:
-        """Read one token as all of the numbers."""
-        return self.parse_all([token], instrument, session)
 
     @property
     def _dtype(self) -> type:
         return int if self.integer else float
 
-    def _from_block(self, payload: memoryview, record: np.dtype | None, session: "Session") -> np.ndarray:
-        order = session.data_format.order
-        dtype = session.data_format.dtype if record is None else np.dtype(record).newbyteorder(order)
+    def _from_block(self, payload: memoryview, record: np.dtype | None, data_format: DataFormat) -> np.ndarray:
+        dtype = data_format.dtype if record is None else np.dtype(record).newbyteorder(data_format.order)
         if payload.nbytes % dtype.itemsize:
             raise ScpiError(-161, f"a block of {payload.nbytes} bytes does not hold elements of {dtype.itemsize} bytes")
         values = np.frombuffer(payload, dtype=dtype)
@@ -499,27 +485,17 @@ class Numbers(Parameter):
             raise ScpiError(-224, "the block holds values that are not finite")
         return np.rint(np.clip(values, -(2.0**62), 2.0**62)).astype(int)
 
-    def _from_text(
-        self, data: Data | memoryview, record: np.dtype | None, instrument: "Instrument", session: "Session"
-    ) -> np.ndarray:
-        tokens = data.split(b",", LIST_LENGTH) if isinstance(data, bytes) else list(data)
+    def _from_text(self, data: Data, record: np.dtype | None, instrument: "Instrument") -> np.ndarray:
+        tokens: Sequence[Token] = data.split(b",", LIST_LENGTH) if isinstance(data, bytes) else data
         if len(tokens) > LIST_LENGTH:
             raise ScpiError(-223, f"more than {LIST_LENGTH} values as text, send a block")
-        values = self._plain(data, tokens)
+        values = None
+        if isinstance(data, bytes) and not self.integer and _PLAIN_LIST.fullmatch(data):
+            values = _decimals(tokens)
         if values is None:
-            element = self._element
-            values = np.array([element.parse(token.strip(WHITE) if type(token) is bytes else token, instrument, session)
-                               for token in tokens], dtype=self._dtype)  # fmt: skip
+            parse = self._element.parse
+            values = np.array([parse(stripped(token), instrument) for token in tokens], dtype=self._dtype)
         return values if record is None else _records(values, np.dtype(record))
-
-    def _plain(self, data: Data | memoryview, tokens: Sequence[Token]) -> np.ndarray | None:
-        """Convert decimal numbers without units; None where there is anything else among them."""
-        if self.integer or not isinstance(data, bytes) or _PLAIN_LIST.fullmatch(data) is None:
-            return None
-        try:
-            return np.array([float(token) for token in tokens])
-        except ValueError:
-            return None
 
     def _check(self, values: np.ndarray, instrument: "Instrument") -> None:
         low = self.low(instrument) if callable(self.low) else self.low
@@ -543,6 +519,14 @@ class Numbers(Parameter):
         return np.asarray(value)
 
 
+def _decimals(tokens: Sequence[Token]) -> np.ndarray | None:
+    """Convert decimal numbers; None where there is anything else among them."""
+    try:
+        return np.array([float(token) for token in tokens])
+    except ValueError:
+        return None
+
+
 def _records(values: np.ndarray, dtype: np.dtype) -> np.ndarray:
     names = dtype.names
     if names is None:
@@ -561,7 +545,7 @@ def _records(values: np.ndarray, dtype: np.dtype) -> np.ndarray:
     return records
 
 
-def bind(parameters: Sequence[Parameter], data: Data, instrument: "Instrument", session: "Session") -> list[Any]:
+def bind(parameters: Sequence[Parameter], data: Data, instrument: "Instrument", data_format: DataFormat) -> list[Any]:
     """Read the parameters of a unit.
 
     Parameters
@@ -572,8 +556,8 @@ def bind(parameters: Sequence[Parameter], data: Data, instrument: "Instrument", 
         What was sent, see :data:`sim_devices.scpi.syntax.Data`.
     instrument : Instrument
         The instrument, whose state limits may depend on.
-    session : Session
-        The session that asks, whose ``FORMat`` blocks are in.
+    data_format : DataFormat
+        What blocks are in.
 
     Returns
     -------
@@ -586,10 +570,11 @@ def bind(parameters: Sequence[Parameter], data: Data, instrument: "Instrument", 
         -108 for too many and -109 for too few parameters, or what a parameter raises.
     """
     count = len(parameters)
-    greedy = count > 0 and parameters[-1].greedy
-    single = count - 1 if greedy else count
-    tokens: list[Token] = [] if not data else data.split(b",", single) if type(data) is bytes else list(data)
-    if len(tokens) > count and not greedy:
+    open_ended = count > 0 and isinstance(parameters[-1], Numbers)
+    tokens: Sequence[Token] = ()
+    if data:
+        tokens = data.split(b",", count - 1 if open_ended else count) if isinstance(data, bytes) else data
+    if len(tokens) > count and not open_ended:
         raise ScpiError(-108, f"at most {count} parameters are taken" if count else "no parameters are taken")
     values: list[Any] = []
     for index, parameter in enumerate(parameters):
@@ -597,10 +582,14 @@ def bind(parameters: Sequence[Parameter], data: Data, instrument: "Instrument", 
             if not parameter.optional:
                 raise ScpiError(-109, f"{len(tokens)} of {count} parameters were sent")
             values.append(None)
-        elif parameter.greedy:
-            rest: Any = tokens[index] if type(data) is bytes else tokens[index:]
-            values.append(parameter.parse_all(rest, instrument, session))  # type: ignore[attr-defined]
+        elif isinstance(parameter, Numbers):
+            rest = tokens[index] if isinstance(data, bytes) else list(tokens[index:])
+            values.append(parameter.parse_all(rest, instrument, data_format))  # type: ignore[arg-type]
         else:
-            token = tokens[index]
-            values.append(parameter.parse(token.strip(WHITE) if type(token) is bytes else token, instrument, session))
+            values.append(parameter.parse(stripped(tokens[index]), instrument))
     return values
+
+
+def stripped(token: Token) -> Token:
+    """Return a parameter without the white space around it."""
+    return token.strip(WHITE) if isinstance(token, bytes) else token

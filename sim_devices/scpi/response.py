@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -57,7 +57,7 @@ class DataFormat:
     swapped: bool = False
 
     @property
-    def order(self) -> str:
+    def order(self) -> Literal["<", ">"]:
         """NumPy's sign of the byte order."""
         return "<" if self.swapped else ">"
 
@@ -154,7 +154,7 @@ def _encode_array(value: np.ndarray, data_format: DataFormat) -> bytes:
 
 def _array_block(value: np.ndarray, dtype: np.dtype) -> bytes:
     raw = np.ascontiguousarray(value, dtype=dtype).reshape(-1)
-    return block(memoryview(raw.view(np.uint8)))
+    return block(raw.view(np.uint8).data)
 
 
 def _array_text(value: np.ndarray) -> bytes:

@@ -3,9 +3,9 @@
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from sim_devices.scpi.errors import STANDARD_ERRORS, ScpiError, event_bit
+from sim_devices.scpi.errors import CORE_ERRORS, STANDARD_ERRORS, ScpiError, event_bit
 from sim_devices.scpi.operation import Suspension
 from sim_devices.scpi.program import Unit
 from sim_devices.scpi.response import DataFormat, encode
@@ -145,8 +145,10 @@ class Session:
             If the session is closed.
         """
         with self._ready:
-            if self._output or self._ready.wait_for(lambda: self._output or self.closed, timeout):
-                self._require_open()
+            if not self._output:
+                self._ready.wait_for(lambda: bool(self._output) or self.closed, timeout)
+            self._require_open()
+            if self._output:
                 return self._take(count)
         self._unterminated()
         raise TimeoutError(f"{self.name}: no reply within {timeout} s")
@@ -227,19 +229,20 @@ class Session:
     def report(self, error: ScpiError, header: str = "") -> None:
         """Queue an error and set its bit in the standard event status register."""
         number = error.number
-        text, bit = self.instrument.errors.get(number) or (STANDARD_ERRORS.get(number, "Instrument error"), None)
+        standard = STANDARD_ERRORS.get(number, "Instrument error"), event_bit(number)
+        text, bit = self.instrument.errors.get(number) or CORE_ERRORS.get(number) or standard
         detail = ": ".join(part for part in (header, error.detail) if part)
         full = f"{text};{detail}" if detail else text
         printable = "".join(char if " " <= char <= "~" else "?" for char in full[:ERROR_TEXT_LENGTH])
         self.errors.push(number, printable.replace('"', "'"))
-        self.event_status |= event_bit(number) if bit is None else bit
+        self.event_status |= bit
 
     def status_byte(self) -> int:
         """Return the status byte with the master summary in bit 6."""
         status = (
             (ERROR_QUEUE_SUMMARY if self.errors else 0)
             | (QUESTIONABLE_SUMMARY if self.questionable.summary else 0)
-            | (MESSAGE_AVAILABLE if self._output or self._replies else 0)
+            | (MESSAGE_AVAILABLE if self._output or (self._replies and self._suspension is None) else 0)
             | (EVENT_SUMMARY if self.event_status & self.event_enable else 0)
             | (OPERATION_SUMMARY if self.operation.summary else 0)
         )
@@ -279,17 +282,20 @@ class Session:
     def _run(self) -> None:
         """Carry out units, and then the messages that have waited, until one waits for an operation."""
         while True:
-            for unit in self._program or ():
+            program = self._program
+            for unit in program or ():
                 self._carry_out(unit)
                 if self._suspension is not None:
                     self.instrument.suspend(self)
                     return
+                if self._program is not program:
+                    break
             self._finish()
             if not self._backlog:
                 return
-            program, size = self._backlog.popleft()
+            following, size = self._backlog.popleft()
             self._backlog_size -= size
-            self._begin(program)
+            self._begin(following)
 
     def _carry_out(self, unit: Unit) -> None:
         try:
@@ -333,10 +339,7 @@ class Session:
     def _take(self, count: int) -> tuple[bytes, bool]:
         reply = self._output[0]
         offset = self._offset
-        if offset == 0 and count >= len(reply):
-            data = reply
-        else:
-            data = reply[offset : offset + max(count, 0)]
+        data = reply if offset == 0 and count >= len(reply) else reply[offset : offset + max(count, 0)]
         self._offset = offset + len(data)
         end = self._offset == len(reply)
         if end:

@@ -1,6 +1,7 @@
 """Program messages of IEEE 488.2 (chapter 7): where one ends, and how its parameters are cut apart."""
 
 import re
+from collections.abc import Generator, Iterator
 from typing import TypeAlias
 
 from sim_devices.scpi.errors import ScpiError
@@ -10,7 +11,7 @@ WHITE = bytes(range(33))
 
 MESSAGE_LIMIT = 1 << 26
 """Largest program message in bytes, blocks included."""
-TEXT_LIMIT = 1 << 24
+TEXT_LIMIT = 1 << 23
 """Largest number of bytes of a program message outside its blocks."""
 TOKEN_LIMIT = 1 << 16
 """Largest number of parameters of one unit in which strings, brackets or blocks occur."""
@@ -99,7 +100,7 @@ class Framer:
         """Whether the next byte begins a message."""
         return not self._buffer and not self._discarding
 
-    def feed(self, data: bytes, *, end: bool = False) -> list[bytes | ScpiError]:
+    def feed(self, data: bytes, *, end: bool = False) -> Iterator[bytes | ScpiError]:
         """Take some bytes.
 
         Parameters
@@ -109,9 +110,9 @@ class Framer:
         end : bool
             Whether END came with the last byte.
 
-        Returns
-        -------
-        list of bytes or ScpiError
+        Yields
+        ------
+        bytes or ScpiError
             The messages that are complete now, and -223 or -363 in place of those that are too long.
         """
         if self._buffer:
@@ -119,19 +120,17 @@ class Framer:
             source: bytes | bytearray = self._buffer
         else:
             source = data
-        messages: list[bytes | ScpiError] = []
-        start = self._scan(source, messages)
+        start = yield from self._scan(source)
         if end:
-            if start < len(source) and not self._discarding:
-                messages.append(self._message(source, start, len(source)))
+            if start < len(source):
+                yield self._message(source, start, len(source))
             self.reset()
         else:
             self._keep(source, start)
             if len(self._buffer) - self._payload > TEXT_LIMIT:
-                messages.append(self._overrun(-363, f"a message holds at most {TEXT_LIMIT} bytes outside blocks"))
+                yield self._overrun(-363, f"a message holds at most {TEXT_LIMIT} bytes outside blocks")
                 self._buffer.clear()
                 self._position = 0
-        return messages
 
     def _keep(self, source: bytes | bytearray, start: int) -> None:
         if source is self._buffer:
@@ -155,8 +154,8 @@ class Framer:
         self._quote = 0
         return ScpiError(number, detail)
 
-    def _scan(self, source: bytes | bytearray, messages: list[bytes | ScpiError]) -> int:
-        """Append the complete messages and return where the incomplete one begins."""
+    def _scan(self, source: bytes | bytearray) -> Generator[bytes | ScpiError, None, int]:
+        """Yield the complete messages and return where the incomplete one begins."""
         size = len(source)
         start, position = 0, self._position
         while position < size:
@@ -175,12 +174,12 @@ class Framer:
             code = source[position - 1]
             if code == _NEWLINE:
                 self._quote = 0
-                messages.append(self._message(source, start, position))
+                yield self._message(source, start, position)
                 start = position
             elif code == _HASH:
                 bounds = self._block(source, position - 1, start)
                 if isinstance(bounds, ScpiError):
-                    messages.append(bounds)
+                    yield bounds
                 elif bounds < 0:
                     position -= 1
                     break

@@ -2,7 +2,6 @@
 
 import itertools
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Generic, TypeAlias, TypeVar
 
@@ -70,11 +69,6 @@ def parse_header(header: str) -> tuple[HeaderPart, ...]:
     if not parts:
         raise ValueError("a header is empty")
     return tuple(parts)
-
-
-def shortest(parts: Iterable[HeaderPart]) -> str:
-    """Return a header in its short form without optional nodes and suffixes."""
-    return ":".join(short_form(part.mnemonic) for part in parts if not part.optional)
 
 
 @dataclass
