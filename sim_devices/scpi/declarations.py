@@ -256,7 +256,7 @@ class setting(Declaration):  # noqa: N801 -- reads as a declaration, like proper
     def _set(self, instrument: "Instrument", session: "Session", suffixes: tuple[int, ...], data: Data) -> None:
         self.admit(instrument, session)
         values = bind(self.parameters, data, instrument, session.data_format)
-        value = values[0] if len(values) == 1 else tuple(values)
+        value = self.from_wire(instrument, values[0] if len(values) == 1 else tuple(values))
         if self._check is not None:
             value = self._check(instrument, *suffixes, value)
         held, key = self._place(instrument, suffixes)
@@ -279,17 +279,26 @@ class setting(Declaration):  # noqa: N801 -- reads as a declaration, like proper
         if data:
             return self.ask_limit(instrument, data)
         held, key = self._place(instrument, suffixes)
-        return self.response(self._values(held[key]))
+        return self._shown(instrument, held[key])
 
-    def _values(self, value: Any) -> Sequence[Any]:
-        return (value,) if len(self.parameters) == 1 else value
+    def _shown(self, instrument: "Instrument", value: Any) -> Any:
+        value = self.to_wire(instrument, value)
+        return self.response((value,) if len(self.parameters) == 1 else value)
+
+    def from_wire(self, instrument: "Instrument", value: Any) -> Any:  # noqa: ARG002 -- for subclasses
+        """Return what is kept of a value that was sent; a subclass converts units here, before ``check`` sees it."""
+        return value
+
+    def to_wire(self, instrument: "Instrument", value: Any) -> Any:  # noqa: ARG002 -- for subclasses
+        """Return the value that a query answers for one that was kept: the inverse of :meth:`from_wire`."""
+        return value
 
     def messages(self, instrument: "Instrument") -> list[str]:
         """Return the commands that set the present value, for ``*LRN?``."""
         messages = []
         for suffixes in self.keys:
             held, key = self._place(instrument, suffixes)
-            value = encode(self.response(self._values(held[key])), DataFormat()).decode()
+            value = encode(self._shown(instrument, held[key]), DataFormat()).decode()
             messages.append(f"{self._spelled(suffixes)} {value}")
         return messages
 

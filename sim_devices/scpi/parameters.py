@@ -185,7 +185,7 @@ class Real(Parameter):
 
     def _suffix_exponent(self, suffix: str, instrument: "Instrument") -> int:
         unit = self.unit(instrument) if callable(self.unit) else self.unit
-        if unit is None:
+        if not unit:
             raise ScpiError(-138, f"{suffix}: the number has no unit")
         return exponent_of_suffix(suffix, unit)
 
