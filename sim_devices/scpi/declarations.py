@@ -141,7 +141,7 @@ class Query(_Call):
     def _answer(self, instrument: "Instrument", session: "Session", suffixes: tuple[int, ...], data: Data) -> Any:
         answer = self.act(instrument, session, suffixes, data)
         if type(answer) is Operation:
-            return instrument.wait_for(answer, session)
+            return instrument.execution.wait_for(answer, session)
         if answer is None:
             raise TypeError("a query returned no response data")
         return answer

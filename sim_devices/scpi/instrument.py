@@ -1,15 +1,14 @@
 """The instrument: its language, its settings, its lock and its overlapped operations."""
 
 import threading
-from collections import deque
 from collections.abc import Callable, Mapping
-from concurrent.futures import CancelledError, Future
 from typing import Any, ClassVar
 
 from sim_devices.scpi.common import CommonCommands
 from sim_devices.scpi.declarations import Declaration, setting
 from sim_devices.scpi.errors import ScpiError
-from sim_devices.scpi.operation import Operation, Suspension
+from sim_devices.scpi.execution import Execution
+from sim_devices.scpi.operation import Operation
 from sim_devices.scpi.program import Action, Unit, compile_message
 from sim_devices.scpi.session import Session
 from sim_devices.scpi.tree import HeaderTree
@@ -73,13 +72,6 @@ class Language:
         return program
 
 
-def _result(future: "Future[Any]") -> Any:
-    """Return the result of an operation, None where its failure has been reported."""
-    if future.cancelled():
-        raise ScpiError(-230, "the operation was aborted")
-    return None if future.exception() is not None else future.result()
-
-
 class Instrument(CommonCommands):
     """An instrument that understands IEEE 488.2 and SCPI; a subclass declares what else it understands.
 
@@ -100,8 +92,10 @@ class Instrument(CommonCommands):
         The session that holds ``SYSTem:LOCK``.
     settings : dict
         Values of the settings by name of the attribute.
-    pending : dict
-        The overlapped operations that are not complete, with the sessions that learn of their failure.
+    conditions : dict of str to int
+        The condition registers ``"operation"`` and ``"questionable"``; see :meth:`set_condition`.
+    execution : Execution
+        The messages that are carried out and the operations that they have begun.
     errors : mapping of int to tuple
         Class attribute: the instrument's own error numbers, with their text and their bit in the standard event status
         register.
@@ -109,17 +103,19 @@ class Instrument(CommonCommands):
         Class attribute: what ``FORMat`` may be.
     options, scpi_version : str
         Class attributes: replies to ``*OPT?`` and ``SYSTem:VERSion?``.
+    language : Language
+        Class attribute: the declarations of the class, compiled.
     """
 
     errors: ClassVar[Mapping[int, tuple[str, int]]] = {}
     formats: ClassVar[tuple[str, ...]] = ("ASC", "INT,16", "REAL,32", "REAL,64")
     options: ClassVar[str] = "0"
     scpi_version: ClassVar[str] = "1999.0"
-    _language: ClassVar[Language]
+    language: ClassVar[Language]
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        cls._language = Language(cls)
+        cls.language = Language(cls)
 
     def __init__(self, identity: str) -> None:
         self.identity = identity
@@ -127,13 +123,9 @@ class Instrument(CommonCommands):
         self.sessions: list[Session] = []
         self.owner: Session | None = None
         self.settings: dict[str, Any] = {}
-        self.pending: dict[Future[Any], list[Session]] = {}
         self.memories: dict[int, tuple[dict[str, Any], Any]] = {}
-        self._programs = self._language.programs
-        self._conditions = {"operation": 0, "questionable": 0}
-        self._suspended: list[Session] = []
-        self._announced: deque[Session] = deque()
-        self._executing = False
+        self.conditions = {"operation": 0, "questionable": 0}
+        self.execution = Execution(self.lock, self.sessions)
         self.reset_settings()
 
     # ---- for subclasses --------------------------------------------------------------------------------------------
@@ -191,8 +183,7 @@ class Instrument(CommonCommands):
         with self.lock:
             if session in self.sessions:
                 self.sessions.remove(session)
-            if session in self._suspended:
-                self._suspended.remove(session)
+            self.execution.forget(session)
             if self.owner is session:
                 self.set_owner(None)
 
@@ -202,10 +193,6 @@ class Instrument(CommonCommands):
             session.close()
 
     # ---- state -----------------------------------------------------------------------------------------------------
-
-    def condition(self, register: str) -> int:
-        """Return the condition register ``"operation"`` or ``"questionable"``."""
-        return self._conditions[register]
 
     def set_condition(self, register: str, bit: int, value: bool) -> None:
         """Set a bit of a condition register, for every session.
@@ -221,7 +208,7 @@ class Instrument(CommonCommands):
         """
         with self.lock:
             mask = 1 << bit
-            self._conditions[register] = self._conditions[register] & ~mask | (mask if value else 0)
+            self.conditions[register] = self.conditions[register] & ~mask | (mask if value else 0)
             for session in self.sessions:
                 getattr(session, register).set_condition(bit, value)
 
@@ -239,120 +226,33 @@ class Instrument(CommonCommands):
 
     def reset_settings(self) -> None:
         """Give every setting its reset value, in the order of their declaration."""
-        for item in self._language.settings:
+        for item in self.language.settings:
             self.settings[item.name] = item.reset_value(self)
 
     @property
     def declarations(self) -> dict[str, Declaration]:
         """The declarations of the instrument's language by name."""
-        return self._language.declarations
+        return self.language.declarations
 
     # ---- carrying out messages -------------------------------------------------------------------------------------
 
     def compile(self, message: bytes) -> tuple[Unit, ...]:
         """Return the units of a complete message."""
-        return self._language.compile(message)
+        return self.language.compile(message)
 
     def known_program(self, message: bytes) -> tuple[Unit, ...] | None:
         """Return the units of a message that has been compiled before, else None."""
-        return self._programs.get(message) if type(message) is bytes else None
-
-    def execute(self, session: Session, program: tuple[Unit, ...], size: int) -> None:
-        """Carry out a message of a session, and whatever waited for what it completes."""
-        with self.lock:
-            self._executing = True
-            try:
-                session.submit(program, size)
-                if self._suspended:
-                    self._resume()
-            finally:
-                self._executing = False
-        if self._announced:
-            self._deliver()
+        return self.language.programs.get(message) if type(message) is bytes else None
 
     def begin(self, operation: Operation, session: Session) -> None:
-        """Make an overlapped operation pending until it is done; the lock is held.
-
-        Raises
-        ------
-        TypeError
-            If ``operation`` is not an Operation.
-        """
-        if not isinstance(operation, Operation):
-            raise TypeError(f"a command returns None or an Operation, not a {type(operation).__name__}")
-        waiting = self.pending.get(operation.future)
-        if waiting is None:
-            self.pending[operation.future] = [session]
-            operation.future.add_done_callback(self._settle)
-        elif session not in waiting:
-            waiting.append(session)
-
-    def wait_for(self, operation: Operation, session: Session) -> Suspension:
-        """Return what makes a message wait for an operation and answer with its result; the lock is held."""
-        self.begin(operation, session)
-        future = operation.future
-        return Suspension(lambda: future not in self.pending, operation.reply or (lambda: _result(future)))
-
-    def suspend(self, session: Session) -> None:
-        """Remember that a message of a session waits; the lock is held."""
-        if session not in self._suspended:
-            self._suspended.append(session)
-
-    def announce(self, session: Session) -> None:
-        """Remember to tell a session, once the lock is free, that it has output."""
-        self._announced.append(session)
-
-    def _settle(self, future: "Future[Any]") -> None:
-        """Account for a future that is done, on whichever thread completed it."""
+        """Make an overlapped operation pending until it is done; a session learns of its failure."""
         with self.lock:
-            for session in self.pending.pop(future, ()):
-                self._report_failure(future, session)
-            if not self.pending:
-                for other in self.sessions:
-                    other.complete()
-            if self._executing:
-                return
-            self._executing = True
-            try:
-                self._resume()
-            finally:
-                self._executing = False
-        self._deliver()
+            self.execution.begin(operation, session)
 
-    @staticmethod
-    def _report_failure(future: "Future[Any]", session: Session) -> None:
-        try:
-            error = future.exception(timeout=0)
-        except CancelledError:
-            return
-        if isinstance(error, ScpiError):
-            session.report(error)
-        elif error is not None:
-            session.report(ScpiError(-310, f"{type(error).__name__}: {error}"))
-
-    def _resume(self) -> None:
-        """Go on with the messages that need not wait any more, until all others wait."""
-        progress = True
-        while progress:
-            progress = False
-            waiting, self._suspended = self._suspended, []
-            for session in waiting:
-                progress |= session.resume()
-                if session.suspended:
-                    self.suspend(session)
-
-    def _deliver(self) -> None:
-        """Call ``on_output`` of the sessions that have output, without the lock."""
-        while self._announced:
-            try:
-                session = self._announced.popleft()
-            except IndexError:
-                return
-            try:
-                if session.on_output is not None and not session.closed:
-                    session.on_output()
-            except OSError:
-                session.close()
+    @property
+    def pending(self) -> bool:
+        """Whether an overlapped operation is not complete."""
+        return bool(self.execution.pending)
 
 
-Instrument._language = Language(Instrument)  # noqa: SLF001 -- what __init_subclass__ does for the others
+Instrument.language = Language(Instrument)  # what __init_subclass__ does for the others

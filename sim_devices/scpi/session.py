@@ -69,8 +69,8 @@ class Session:
         self.event_enable = 0
         self.service_enable = 0
         self.power_on_clear = True
-        self.operation = EventRegister(instrument.condition("operation"))
-        self.questionable = EventRegister(instrument.condition("questionable"))
+        self.operation = EventRegister(instrument.conditions["operation"])
+        self.questionable = EventRegister(instrument.conditions["questionable"])
         self.errors = ErrorQueue()
         self.closed = False
         self._input = threading.Lock()
@@ -110,7 +110,7 @@ class Session:
             instrument = self.instrument
             program = instrument.known_program(data) if self._framer.empty else None
             if program is not None and (end or data[-1] == 10):
-                instrument.execute(self, program, len(data))
+                instrument.execution.run(self, program, len(data))
                 return
             data = bytes(data)
             for message in self._framer.feed(data, end=end):
@@ -118,7 +118,7 @@ class Session:
                     with instrument.lock:
                         self.report(message)
                 else:
-                    instrument.execute(self, instrument.compile(message), len(message))
+                    instrument.execution.run(self, instrument.compile(message), len(message))
 
     def read(self, count: int, timeout: float) -> tuple[bytes, bool]:
         """Return output, waiting for it where there is none yet.
@@ -181,7 +181,7 @@ class Session:
     def trigger(self) -> None:
         """Carry out a group execute trigger, as ``*TRG`` does."""
         self._require_open()
-        self.instrument.execute(self, self.instrument.compile(b"*TRG"), 4)
+        self.instrument.execution.run(self, self.instrument.compile(b"*TRG"), 4)
 
     def close(self) -> None:
         """End the conversation and release the lock; operations that were started go on."""
@@ -277,6 +277,8 @@ class Session:
         if self._output and self.on_output is None:
             self._discard_output()
             self.report(ScpiError(-410, "a new message came before the reply to the last one was read"))
+        self._replies = []
+        self._reply_size = 0
         self._program = iter(program)
 
     def _run(self) -> None:
@@ -286,7 +288,7 @@ class Session:
             for unit in program or ():
                 self._carry_out(unit)
                 if self._suspension is not None:
-                    self.instrument.suspend(self)
+                    self.instrument.execution.suspend(self)
                     return
                 if self._program is not program:
                     break
@@ -333,7 +335,7 @@ class Session:
             self._output_size += len(output)
             self._ready.notify_all()
             if self.on_output is not None:
-                self.instrument.announce(self)
+                self.instrument.execution.announce(self)
         self._withdraw_service()
 
     def _take(self, count: int) -> tuple[bytes, bool]:
