@@ -37,6 +37,9 @@ Array = NDArray[np.float64]
 INITIAL, MUTATION, BATCH = range(3)
 SLOTS = 64
 TRIAL_SHOTS = 256
+LARGEST_ACTIVITY = 4.0
+"""Root mean square activity that a cell may have, in model units: a quarter of the rails."""
+
 SHOTS = {"reset": 64, "serial": 500}
 OBSERVATION_TIME = {"reset": 1.0, "serial": 0.2}
 LAYERS = {"cosine": (8, 8, 8, 8)}
@@ -98,7 +101,8 @@ class Evolution:
     parents: int
     generations: int
     inputs: int
-    mutation: tuple[float, float]
+    mutation: float
+    shrink: bool
     initial_spread: float
     final_shots: int
     seed: int
@@ -120,13 +124,13 @@ def train_genetic(
     task: Literal["cosine", "digits", "iris", "xor"] = "cosine",
     neuron: Literal["quadratic", "quadratic-quartic"] = "quadratic-quartic",
     sampling: Literal["reset", "serial"] = "reset",
-    generations: int = 3400,
+    generations: int = 2000,
     population: int = 50,
     parents: int = 5,
     inputs: int = 16,
     shots: int | None = None,
-    mutation: float = 0.2,
-    final_mutation: float = 0.03,
+    mutation: float = 0.3,
+    shrink: bool = True,
     initial_spread: float = 0.1,
     observation_time: float | None = None,
     temperature: float = 0.1,
@@ -162,9 +166,10 @@ def train_genetic(
         Inputs of a generation: points of an even grid from 0 to 1, or examples drawn anew for each generation.
     shots : int, optional
         Samples of each input. Default: 64 for reset sampling, 500 for serial sampling.
-    mutation, final_mutation : float
-        Standard deviation of a mutation at fan-in one in the first and in the last generation, in model units; it
-        changes evenly between them.
+    mutation : float
+        Standard deviation of a mutation at fan-in one, in model units.
+    shrink : bool
+        Whether mutations shrink with the square root of the parents' loss, relative to the first generation.
     initial_spread : float
         Standard deviation of the parameters of the first generation, in model units.
     observation_time : float, optional
@@ -209,7 +214,7 @@ def train_genetic(
         "inputs": whole("inputs", inputs, 2, 65536),
         "shots": whole("shots", SHOTS[sampling] if shots is None else shots, 1, LARGEST_SHOTS),
         "mutation": number("mutation", mutation, 0.0, 8.0),
-        "final_mutation": number("final_mutation", final_mutation, 0.0, 8.0),
+        "shrink": bool(shrink),
         "initial_spread": number("initial_spread", initial_spread, 0.0, 8.0),
         "observation_time": number(
             "observation_time",
@@ -233,11 +238,20 @@ def _evolution(arguments: Mapping[str, Any]) -> Evolution:
     problem = Problem(task, None if task == "cosine" else classification(task))
     network = Network(problem.inputs, arguments["layers"], problem.outputs, stiffness_of(arguments["neuron"]))
     settings = {name: arguments[name] for name in ("temperature", "sampling", "shots", "observation_time")}
-    names = ("population", "parents", "generations", "inputs", "initial_spread", "final_shots", "seed")
+    names = (
+        "population",
+        "parents",
+        "generations",
+        "inputs",
+        "mutation",
+        "shrink",
+        "initial_spread",
+        "final_shots",
+        "seed",
+    )
     return Evolution(
         problem=problem,
         network=network,
-        mutation=(arguments["mutation"], arguments["final_mutation"]),
         settings=board_settings(**settings, burn_in=0.0, saturation_limit=1.0),
         **{name: arguments[name] for name in names},
     )
@@ -246,11 +260,11 @@ def _evolution(arguments: Mapping[str, Any]) -> Evolution:
 def _evolve(board: Board, evolution: Evolution) -> Plan[dict[str, Any]]:
     record = Record("learning", units={"board_seconds": "s"})
     network, problem, seed = evolution.network, evolution.problem, evolution.seed
-    spreads = np.linspace(*evolution.mutation, evolution.generations)
     first = initial_population(stream(seed, INITIAL), evolution.population, network.size, evolution.initial_spread)
     individuals = network.clipped(first)
     finalists: list[Array] = []
     history: list[float] = []
+    first_loss = np.inf
     tally = Tally()
     yield from configure(
         board,
@@ -268,18 +282,21 @@ def _evolve(board: Board, evolution: Evolution) -> Plan[dict[str, Any]]:
         best = select(losses, evolution.parents)
         history.append(float(losses[best[0]]))
         parents = individuals[best]
+        parents_loss = float(losses[best].mean())
+        first_loss = first_loss if generation else parents_loss
+        spread = evolution.mutation * (_shrinkage(parents_loss, first_loss) if evolution.shrink else 1.0)
         finalists = [parents, *finalists][: max(1, evolution.population // evolution.parents)]
         yield from save(
             record,
             generation=generation + 1,
             loss=history[-1],
-            median_loss=float(np.median(losses)),
+            mutation=spread,
             samples=tally.samples,
             board_seconds=tally.board_seconds,
             losses=losses,
             parents=parents,
         )
-        scale = mutation_scale(network.fan_in, spreads[generation])
+        scale = mutation_scale(network.fan_in, spread)
         children = mutate(stream(seed, MUTATION, generation), parents, evolution.population, scale)
         individuals = network.clipped(children)
     final = yield from _final(board, evolution, np.concatenate(finalists), tally)
@@ -293,10 +310,18 @@ def _evolve(board: Board, evolution: Evolution) -> Plan[dict[str, Any]]:
     }
 
 
+def _shrinkage(loss: float, first_loss: float) -> float:
+    """Return the root of the loss relative to the first generation, at most one."""
+    return float(np.sqrt(loss / first_loss)) if loss < first_loss < np.inf else 1.0
+
+
 def _judge(
     board: Board, evolution: Evolution, individuals: Array, rows: int, tally: Tally, **settings: Any
 ) -> Plan[Array]:
-    """Run all individuals over the rows of the input table; return the outputs, shape (individuals, rows, outputs)."""
+    """Run all individuals over the rows of the input table; return the outputs, shape (individuals, rows, outputs).
+
+    They are not a number where a cell comes near the rails: what a machine owes to clipping is no computation.
+    """
     network = evolution.network
     seconds = yield from measure(
         board,
@@ -308,8 +333,10 @@ def _judge(
     tally.acquisitions += 1
     tally.board_seconds += seconds
     tally.samples += len(individuals) * rows * settings.get("shots", evolution.settings["shots"])
-    mean = np.asarray(board.mean.get(), dtype=float)[..., network.read]
-    return np.einsum("prc,poc->pro", mean, network.readout(individuals))
+    mean, variance = (np.asarray(result.get(), dtype=float) for result in (board.mean, board.variance))
+    outputs = np.einsum("prc,poc->pro", mean[..., network.read], network.readout(individuals))
+    outputs[~np.all(mean**2 + variance <= LARGEST_ACTIVITY**2, axis=(1, 2))] = np.nan
+    return outputs
 
 
 def _final(board: Board, evolution: Evolution, finalists: Array, tally: Tally) -> Plan[dict[str, float]]:
