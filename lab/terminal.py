@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Self
 
 from rich.console import Console, Group, RenderableType
@@ -124,7 +124,38 @@ class LearningTable:
         return table
 
 
-class Wait:
+class Bar:
+    """How far something is, and how long it will take.
+
+    Parameters
+    ----------
+    name : str
+        What it is.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.fraction: float | None = None
+        self._started = time.monotonic()
+
+    @property
+    def seconds(self) -> float:
+        """Time since the beginning in seconds."""
+        return time.monotonic() - self._started
+
+    def line(self) -> str:
+        """Say on one plain line how far it is."""
+        done = "" if self.fraction is None else f"{self.fraction:4.0%} done, "
+        left = f", about {self.seconds / self.fraction - self.seconds:.0f} s left" if self.fraction else ""
+        return f"{self.name}: {done}{self.seconds:.0f} s{left}"
+
+    def __rich__(self) -> Table:
+        grid = Table.grid(padding=(0, 1))
+        grid.add_row(ProgressBar(total=1.0, completed=self.fraction or 0.0, width=30), self.line())
+        return grid
+
+
+class Wait(Bar):
     """One status that the run engine waits for.
 
     Parameters
@@ -135,35 +166,46 @@ class Wait:
         Called without arguments at every report.
     """
 
-    def __init__(self, status: Any, changed: Any) -> None:
-        self.status = status
-        self.name = ""
-        self.fraction: float | None = None
-        self.started = time.monotonic()
+    def __init__(self, status: Any, changed: Callable[[], None]) -> None:
+        super().__init__("waiting")
         self._changed = changed
         if hasattr(status, "watch"):
             status.watch(self._report)
-
-    @property
-    def seconds(self) -> float:
-        """Time waited so far in seconds."""
-        return time.monotonic() - self.started
 
     def _report(self, *, name: str | None = None, fraction: float | None = None, **_: Any) -> None:
         self.name = name or self.name
         self.fraction = None if fraction is None else min(max(1.0 - float(fraction), 0.0), 1.0)
         self._changed()
 
-    def line(self) -> str:
-        """Say on one plain line how far it is."""
-        done = "" if self.fraction is None else f"{self.fraction:4.0%} done, "
-        left = f", about {self.seconds / self.fraction - self.seconds:.0f} s left" if self.fraction else ""
-        return f"{self.name or 'waiting'}: {done}{self.seconds:.0f} s{left}"
 
-    def __rich__(self) -> Table:
-        grid = Table.grid(padding=(0, 1))
-        grid.add_row(ProgressBar(total=1.0, completed=self.fraction or 0.0, width=30), self.line())
-        return grid
+class Goal(Bar):
+    """How many epochs or generations of a learning run are done.
+
+    Parameters
+    ----------
+    key : str
+        Field of the events that counts them from 1.
+    total : int
+        How many there will be.
+    """
+
+    def __init__(self, key: str, total: int) -> None:
+        super().__init__("learning")
+        self._key = key
+        self._total = total
+
+    @classmethod
+    def of(cls, start: Mapping[str, Any]) -> "Goal | None":
+        """Take what a start document says about it."""
+        arguments = start.get("plan_args", {})
+        totals = {"epoch": arguments.get("epochs"), "generation": arguments.get("generations")}
+        return next((cls(key, total) for key, total in totals.items() if total), None)
+
+    def reach(self, data: Mapping[str, Any]) -> None:
+        """Take the number of the epoch or generation under way."""
+        if self._key in data:
+            self.fraction = (data[self._key] - 1) / self._total
+            self.name = f"{self._key} {data[self._key]} of {self._total}"
 
 
 class RunDisplay:
@@ -182,6 +224,7 @@ class RunDisplay:
         self.console = console
         self.table = LearningTable()
         self._waits: list[Wait] = []
+        self._goal: Goal | None = None
         self._lock = threading.RLock()
         self._live: Live | None = None
         self._line_due = time.monotonic() + PATIENCE
@@ -202,11 +245,15 @@ class RunDisplay:
     def __call__(self, name: str, document: Mapping[str, Any]) -> None:
         """Take a document of the run."""
         with self._lock:
-            if name == "descriptor":
+            if name == "start":
+                self._goal = Goal.of(document)
+            elif name == "descriptor":
                 self.table.describe(document)
             elif name == "event" and self.table.add(document):
+                if self._goal is not None:
+                    self._goal.reach(document["data"])
                 self._unsaid = True
-                self._say(self.table.last_line)
+                self._say(self._latest)
             elif name == "stop" and self._unsaid:
                 self._line_due = 0.0
                 self._say(self.table.last_line)
@@ -222,7 +269,10 @@ class RunDisplay:
                 if wait.seconds > PATIENCE:
                     self._say(wait.line)
 
-    def _say(self, line: Any) -> None:
+    def _latest(self) -> str:
+        return self.table.last_line() + (f"  [{self._goal.line()}]" if self._goal is not None else "")
+
+    def _say(self, line: Callable[[], str]) -> None:
         now = time.monotonic()
         if self._live is None and now >= self._line_due:
             self.console.print(line(), soft_wrap=True, markup=False)
@@ -231,8 +281,8 @@ class RunDisplay:
 
     def _render(self) -> RenderableType:
         with self._lock:
-            waits = [wait for wait in self._waits if wait.seconds > PATIENCE]
-            return Group(*([self.table] if self.table.rows else []), *waits)
+            bars: list[Bar] = [bar for bar in (*self._waits, self._goal) if bar and bar.seconds > PATIENCE]
+            return Group(*([self.table] if self.table.rows else []), *bars)
 
 
 def _written(value: Any) -> str:

@@ -104,6 +104,19 @@ def test_without_a_terminal_progress_is_plain_lines_and_not_too_many(monkeypatch
     assert len(lines) == len(learning) + len(waiting)
 
 
+def test_a_learning_run_says_how_far_it_is(monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr(terminal.time, "monotonic", lambda: now[0])
+    console = Console(file=io.StringIO(), width=200)
+    display = RunDisplay(console)
+    with display:
+        display("start", {"plan_args": {"epochs": 4}})
+        display("descriptor", LEARNING)
+        now[0] = 10.0
+        display("event", event(1, epoch=3, loss=0.5, board_seconds=0.1))
+    assert "[epoch 3 of 4:  50% done, 10 s, about 10 s left]" in console.file.getvalue()  # type: ignore[attr-defined]
+
+
 def test_what_is_over_in_two_seconds_says_nothing(monkeypatch):
     now = [0.0]
     monkeypatch.setattr(terminal.time, "monotonic", lambda: now[0])
