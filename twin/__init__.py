@@ -1,0 +1,1 @@
+"""The digital twin: physics of the instruments, in plain arrays and seconds."""

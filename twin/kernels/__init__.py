@@ -1,0 +1,1 @@
+"""Numba kernels: floats and arrays in, arrays out, randomness addressed by counters."""

@@ -1,0 +1,1 @@
+"""Models of instruments: frozen parameters in named units, around the kernels."""
