@@ -6,45 +6,17 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping
-from dataclasses import dataclass, field
 from functools import partial
 from queue import SimpleQueue
 from types import FrameType
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 from bluesky import RunEngine
 from bluesky.utils import Msg, RunEngineInterrupted, TransitionError
 
-ExitStatus = Literal["success", "abort", "fail"]
+from lab.outcome import Outcome
+
 Say = Callable[[str], None]
-
-
-@dataclass
-class Outcome:
-    """How a run ended.
-
-    Parameters
-    ----------
-    plan : str
-        Name of the plan.
-    run : str or None
-        Uid of the run, None if none was opened.
-    exit_status : {"success", "abort", "fail"}
-        As in the stop document of the run.
-    seconds : float
-        Wall time in seconds.
-    result : mapping
-        What the plan returned.
-    error : Exception or None
-        Why the run failed.
-    """
-
-    plan: str
-    run: str | None = None
-    exit_status: ExitStatus = "fail"
-    seconds: float = 0.0
-    result: Mapping[str, Any] = field(default_factory=dict)
-    error: Exception | None = None
 
 
 class Interrupts:

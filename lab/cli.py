@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from lab.plans import summarise_plans
-from lab.run_command import BAD_ARGUMENT, FAILED, LARGEST_SEED, exit_code_of, json_line, plain, run
+from lab.outcome import BAD_ARGUMENT, FAILED, Outcome, exit_code_of, json_line, plain
+from lab.plans import plan_names, summarise_plans
+from lab.run_command import LARGEST_SEED, run
 from lab.terminal import explain, print_result, print_table, say
 
 if TYPE_CHECKING:
@@ -45,10 +46,18 @@ class CommandLine(click.Group):
                 traceback.print_exception(error)
             code = _complain(error)
             if arguments[:1] == ["run"] and "--json" in arguments:
-                click.echo(json_line(next((a for a in arguments[1:] if not a.startswith("-")), "")))
+                aborted = isinstance(error, (KeyboardInterrupt, click.Abort))
+                click.echo(json_line(Outcome(_named(arguments), exit_status="abort" if aborted else "fail")))
         if standalone_mode:
             sys.exit(code or 0)
         return code or 0
+
+
+def _named(arguments: Sequence[str]) -> str:
+    """Return the plan that arguments of `lab run` name, known or not."""
+    words = [argument for argument in arguments[1:] if not argument.startswith("-")]
+    known = (word for word in words if word.replace("-", "_") in plan_names())
+    return next(known, words[0] if words else "").replace("-", "_")
 
 
 def _complain(error: BaseException) -> int:

@@ -3,8 +3,6 @@
 import contextlib
 import difflib
 import inspect
-import json
-import math
 import sys
 from collections.abc import Mapping
 from functools import partial
@@ -13,14 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from lab.outcome import Outcome, exit_code, json_line
 from lab.plans import load_plan, plan_names, summarise_plans
 from lab.terminal import RunDisplay, explain, print_result, say, stderr_console
 
 if TYPE_CHECKING:
-    from lab.attended import Outcome
     from lab.catalogue import Run
 
-OK, BAD_ARGUMENT, FAILED, NO_COMMUNICATION = range(4)
 LARGEST_SEED = 2**32 - 1
 
 
@@ -135,7 +132,7 @@ def _run(
         outcome = _perform(name, given, station_name=station, seed=seed, directory=directory)
         _report_run(outcome, directory, figure=figure)
     if as_json:
-        click.echo(json_line(name, outcome))
+        click.echo(json_line(outcome))
     elif outcome.result:
         print_result(outcome.result)
     return exit_code(outcome)
@@ -143,7 +140,7 @@ def _run(
 
 def _perform(
     name: str, given: Mapping[str, Any], *, station_name: str, seed: int | None, directory: Path | None
-) -> "Outcome":
+) -> Outcome:
     from lab import make_run_engine, open_station
     from lab.arguments import plan_devices, takes_seed
     from lab.attended import attend
@@ -167,7 +164,7 @@ def _perform(
         return attend(engine, name, plan(*devices, **arguments), say=say, watch=lambda: display)
 
 
-def _report_run(outcome: "Outcome", directory: Path | None, *, figure: bool) -> None:
+def _report_run(outcome: Outcome, directory: Path | None, *, figure: bool) -> None:
     from lab import open_catalogue
 
     if outcome.error is not None:
@@ -187,59 +184,5 @@ def _draw(stored: "Run") -> None:
 
     try:
         say(f"picture {save(stored, stored.directory / 'figure.png')}")
-    except Exception as error:  # noqa: BLE001 - a picture that cannot be drawn must not fail the run it shows
+    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - the run a picture shows has not failed with it
         say(f"no picture: {explain(error)}")
-
-
-def exit_code(outcome: "Outcome") -> int:
-    """Exit code of an outcome."""
-    if outcome.error is None:
-        return OK if outcome.exit_status == "success" else FAILED
-    return exit_code_of(outcome.error, before=outcome.run is None)
-
-
-def exit_code_of(error: BaseException, *, before: bool) -> int:
-    """Exit code of an error; a wrong value `before` a run was opened is a bad argument."""
-    if _is_no_communication(error):
-        return NO_COMMUNICATION
-    return BAD_ARGUMENT if before and isinstance(error, (ValueError, LookupError)) else FAILED
-
-
-def _is_no_communication(error: BaseException | None) -> bool:
-    from pyvisa.errors import VisaIOError
-
-    from lab.station import CommunicationError
-
-    if error is None:
-        return False
-    if isinstance(error, (CommunicationError, VisaIOError, ConnectionError, TimeoutError)):
-        return True
-    members = error.exceptions if isinstance(error, BaseExceptionGroup) else ()
-    return any(_is_no_communication(related) for related in (*members, error.__cause__))
-
-
-def json_line(plan: str, outcome: "Outcome | None" = None) -> str:
-    """Write an outcome as one line of JSON; NaN and infinities become null."""
-    return json.dumps(
-        {
-            "run": outcome and outcome.run,
-            "plan": plan,
-            "exit_status": outcome.exit_status if outcome else "fail",
-            "seconds": round(outcome.seconds, 3) if outcome else 0.0,
-            "result": plain(outcome.result) if outcome else {},
-        },
-        allow_nan=False,
-    )
-
-
-def plain(value: Any) -> Any:
-    """Turn arrays and mappings into what JSON has; NaN and infinities become None."""
-    if isinstance(value, Mapping):
-        return {str(key): plain(element) for key, element in value.items()}
-    if hasattr(value, "tolist"):
-        return plain(value.tolist())
-    if isinstance(value, (list, tuple, set, frozenset)):
-        return [plain(element) for element in value]
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    return value if isinstance(value, (bool, int, str, type(None))) else str(value)

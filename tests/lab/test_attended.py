@@ -11,7 +11,8 @@ from bluesky import RunEngine
 from bluesky.preprocessors import finalize_wrapper
 from bluesky.utils import Msg
 
-from lab.attended import Outcome, attend
+from lab.attended import attend
+from lab.outcome import Outcome
 
 
 class Output:
