@@ -13,12 +13,21 @@ from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
-from ophyd import Kind
+from ophyd import Component, Kind
 from ophyd.signal import Signal
 from ophyd.status import DeviceStatus, Status
 from ophyd.utils import LimitError, ReadOnlyError
 
-__all__ = ["AcquisitionStatus", "ChoiceError", "DriverSignal", "LimitError", "ResultSignal", "ValueTypeError"]
+__all__ = [
+    "AcquisitionStatus",
+    "ChoiceError",
+    "DriverSignal",
+    "LimitError",
+    "ResultSignal",
+    "ValueTypeError",
+    "driver_signal",
+    "result_signal",
+]
 
 NUMPY_TYPES = {"number": float, "integer": int, "boolean": bool}
 
@@ -64,10 +73,9 @@ class DriverSignal(Signal):
         limits: tuple[float, float] | None = None,
         choices: Sequence[str] = (),
         dims: Sequence[str] = (),
-        kind: Kind | str = Kind.config,
         **kwargs: Any,
     ) -> None:
-        super().__init__(kind=kind, **kwargs)
+        super().__init__(**kwargs)
         self.attribute = attribute
         self.dtype = dtype
         self.units = units
@@ -164,6 +172,11 @@ class DriverSignal(Signal):
         value = self.record(self.get())
         return {self.name: {"value": value, "timestamp": self.timestamp}}
 
+    @property
+    def hints(self) -> dict[str, Any]:
+        """The field to plot against when the signal is read on its own, as the axis of a scan."""
+        return {"fields": [] if self.dims or self.dtype == "string" else [self.name]}
+
     def record(self, value: Any) -> Any:
         """Return `value` as it stands in documents."""
         return list(value) if self.dims else value
@@ -215,10 +228,9 @@ class ResultSignal(Signal):
         dims: Sequence[str] = (),
         units: str = "",
         numpy_type: Any = np.float64,
-        kind: Kind | str = Kind.normal,
         **kwargs: Any,
     ) -> None:
-        super().__init__(kind=kind, value=None, metadata={"write_access": False}, **kwargs)
+        super().__init__(value=None, metadata={"write_access": False}, **kwargs)
         self.dims = tuple(dims)
         self.units = units
         self.numpy_type = np.dtype(numpy_type)
@@ -271,6 +283,30 @@ class ResultSignal(Signal):
         if self._readback is not None:
             return np.shape(self._readback)
         return tuple(self.parent.length(dim) for dim in self.dims)
+
+
+def driver_signal(
+    attribute: str, *, cls: type[DriverSignal] = DriverSignal, kind: Kind = Kind.config, **options: Any
+) -> Any:
+    """Declare a quantity of a device: a `DriverSignal` on `attribute`, recorded as configuration unless told otherwise.
+
+    Parameters
+    ----------
+    attribute : str
+        Name of the driver's property.
+    cls : type
+        The class of the signal.
+    kind : ophyd.Kind
+        Where it is recorded.
+    **options
+        As of `cls`.
+    """
+    return Component(cls, attribute=attribute, kind=kind, **options)
+
+
+def result_signal(*, kind: Kind = Kind.normal, **options: Any) -> Any:
+    """Declare a result of a device: a `ResultSignal`, read in events unless told otherwise."""
+    return Component(ResultSignal, kind=kind, **options)
 
 
 class AcquisitionStatus(DeviceStatus):

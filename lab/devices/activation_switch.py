@@ -7,11 +7,11 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from ophyd import Component as Cpt
+from ophyd import Kind
 
 from lab.devices.driver_device import AcquisitionStoppedError, DriverDevice
 from lab.devices.thermodynamic_board import FULL_SCALE, ThermodynamicBoard
-from lab.signals import AcquisitionStatus, DriverSignal, LimitError, ResultSignal
+from lab.signals import AcquisitionStatus, DriverSignal, LimitError, driver_signal, result_signal
 
 
 class HeldSignal(DriverSignal):
@@ -32,12 +32,12 @@ class ActivationSwitch(DriverDevice):
     A body implements `count`, which asks it `shots` times, and the hooks of `DriverDevice`.
     """
 
-    drive = Cpt(HeldSignal, attribute="drive", units="model unit", limits=(-1, 1))
-    shots = Cpt(HeldSignal, attribute="shots", dtype="integer", limits=(1, 16777216))
-    on_count = Cpt(ResultSignal, numpy_type=np.int64)
-    off_count = Cpt(ResultSignal, numpy_type=np.int64)
-    probability = Cpt(ResultSignal, kind="hinted")
-    probability_standard_error = Cpt(ResultSignal)
+    drive = driver_signal("drive", cls=HeldSignal, units="model unit", limits=(-1, 1))
+    shots = driver_signal("shots", cls=HeldSignal, dtype="integer", limits=(1, 16777216))
+    on_count = result_signal(numpy_type=np.int64)
+    off_count = result_signal(numpy_type=np.int64)
+    probability = result_signal(kind=Kind.hinted)
+    probability_standard_error = result_signal()
 
     def __init__(self, driver: Any, *, name: str, drive: float = 0.0, shots: int = 1000, **kwargs: Any) -> None:
         super().__init__(driver, name=name, **kwargs)

@@ -6,12 +6,19 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from ophyd import Component as Cpt
 from ophyd import Kind
 
 from drivers.thermodynamic_board import ThermodynamicBoard as Driver
 from lab.devices.driver_device import AcquisitionStoppedError, DriverDevice
-from lab.signals import AcquisitionStatus, DriverSignal, LimitError, ResultSignal, ValueTypeError
+from lab.signals import (
+    AcquisitionStatus,
+    DriverSignal,
+    LimitError,
+    ResultSignal,
+    ValueTypeError,
+    driver_signal,
+    result_signal,
+)
 from protocols.ports import BoardProgram
 
 SLOTS = 64
@@ -227,48 +234,47 @@ class ThermodynamicBoard(DriverDevice):
         `weights`, `quadratic`, `cubic`, `quartic`).
     """
 
-    cells = Cpt(SizeSignal, attribute="cells", dtype="integer", limits=(1, 256))
-    inputs = Cpt(SizeSignal, attribute="inputs", dtype="integer", limits=(0, 1024))
-    temperature = Cpt(DriverSignal, attribute="temperature", units="model unit", limits=(0, 4))
-    noise_seed = Cpt(DriverSignal, attribute="noise_seed", dtype="integer", limits=(0, 4294967295))
-    sampling = Cpt(DriverSignal, attribute="sampling", dtype="string", choices=("reset", "serial"))
-    shots = Cpt(ShapeSignal, attribute="shots", dtype="integer", limits=(1, 16777216))
-    observation_time = Cpt(DriverSignal, attribute="observation_time", units="tau", limits=(1 / 120, 1e6))
-    burn_in = Cpt(DriverSignal, attribute="burn_in", units="tau", limits=(0, 1e6))
-    saturation_limit = Cpt(DriverSignal, attribute="saturation_limit", limits=(0, 1))
-    readout = Cpt(ShapeSignal, attribute="function", dtype="string", choices=("samples", "statistics"))
-    slots = Cpt(SlotsSignal, attribute="slots", dtype="integer", limits=(0, SLOTS - 1), dims=("slot",))
-    rows = Cpt(RowsSignal, attribute="rows", dtype="integer", limits=(1, 65536), dims=("bound",))
-    input_table = Cpt(
-        ArraySignal, attribute="set_input_table", limits=(-1, 1), ndims=(2,), dims=("row", "input"), kind=Kind.omitted
+    cells = driver_signal("cells", cls=SizeSignal, dtype="integer", limits=(1, 256))
+    inputs = driver_signal("inputs", cls=SizeSignal, dtype="integer", limits=(0, 1024))
+    temperature = driver_signal("temperature", units="model unit", limits=(0, 4))
+    noise_seed = driver_signal("noise_seed", dtype="integer", limits=(0, 4294967295))
+    sampling = driver_signal("sampling", dtype="string", choices=("reset", "serial"))
+    shots = driver_signal("shots", cls=ShapeSignal, dtype="integer", limits=(1, 16777216))
+    observation_time = driver_signal("observation_time", units="tau", limits=(1 / 120, 1e6))
+    burn_in = driver_signal("burn_in", units="tau", limits=(0, 1e6))
+    saturation_limit = driver_signal("saturation_limit", limits=(0, 1))
+    readout = driver_signal("function", cls=ShapeSignal, dtype="string", choices=("samples", "statistics"))
+    slots = driver_signal("slots", cls=SlotsSignal, dtype="integer", limits=(0, SLOTS - 1), dims=("slot",))
+    rows = driver_signal("rows", cls=RowsSignal, dtype="integer", limits=(1, 65536), dims=("bound",))
+    input_table = driver_signal(
+        "set_input_table", cls=ArraySignal, limits=(-1, 1), ndims=(2,), dims=("row", "input"), kind=Kind.omitted
     )
-    projections = Cpt(
-        ArraySignal,
-        attribute="set_projections",
+    projections = driver_signal(
+        "set_projections",
+        cls=ArraySignal,
         ndims=(2, 3),
         optional=True,
         dims=("row", "projection", "cell"),
         kind=Kind.omitted,
     )
-    programs = Cpt(ProgramsSignal, attribute="program", dims=("slot",), kind=Kind.omitted)
-    drive = Cpt(DriveSignal, attribute="bias_element", units="model unit", limits=FULL_SCALE["bias"])
-    drive_cell = Cpt(DriveCellSignal, attribute="drive_cell", dtype="integer", limits=(1, 256))
+    programs = driver_signal("program", cls=ProgramsSignal, dims=("slot",), kind=Kind.omitted)
+    drive = driver_signal("bias_element", cls=DriveSignal, units="model unit", limits=FULL_SCALE["bias"])
+    drive_cell = driver_signal("drive_cell", cls=DriveCellSignal, dtype="integer", limits=(1, 256))
 
-    mean = Cpt(ResultSignal, dims=PER_CELL, units="model unit")
-    variance = Cpt(ResultSignal, dims=PER_CELL, units="model unit^2")
-    standard_error = Cpt(ResultSignal, dims=PER_CELL, units="model unit")
-    samples = Cpt(
-        ResultSignal,
+    mean = result_signal(dims=PER_CELL, units="model unit")
+    variance = result_signal(dims=PER_CELL, units="model unit^2")
+    standard_error = result_signal(dims=PER_CELL, units="model unit")
+    samples = result_signal(
         dims=("slot", "row", "shot", "cell"),
         units="model unit",
         numpy_type=np.float32,
         kind=Kind.omitted,
     )
-    projection_mean = Cpt(ResultSignal, dims=("slot", "row", "projection"), units="model unit", kind=Kind.omitted)
-    projection_covariance = Cpt(
-        ResultSignal, dims=("slot", "row", "projection", "cell"), units="model unit^2", kind=Kind.omitted
+    projection_mean = result_signal(dims=("slot", "row", "projection"), units="model unit", kind=Kind.omitted)
+    projection_covariance = result_signal(
+        dims=("slot", "row", "projection", "cell"), units="model unit^2", kind=Kind.omitted
     )
-    run_time = Cpt(ResultSignal, units="s")
+    run_time = result_signal(units="s")
 
     def __init__(
         self, driver: Driver, *, name: str, limits: Mapping[str, tuple[float, float]] | None = None, **kwargs: Any
