@@ -1,0 +1,179 @@
+"""The one place where a run engine is made: what it records, where, on whose clock, and how it ends."""
+
+import json
+import os
+import platform
+import subprocess
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from bluesky import RunEngine
+from bluesky.utils import Msg, SigintHandler
+from event_model import DocumentNames, NumpyEncoder
+
+from lab.journal import Journal
+from lab.station import Station
+
+__all__ = ["LabRunEngine", "MetadataError", "make_run_engine"]
+
+LIBRARIES = ("szilard", "bluesky", "ophyd", "event-model", "pymeasure", "pyvisa", "numpy", "numba", "scipy")
+SHORT_REPR = 16  # elements; event validation formats every array, which costs milliseconds for long ones
+
+ContextManager = Callable[[Any], AbstractContextManager[Any]]
+
+
+class MetadataError(ValueError):
+    """Metadata of a run that cannot be recorded."""
+
+
+class LabRunEngine(RunEngine):
+    """A run engine whose runs are always recorded and always end with the station in its safe state.
+
+    The journal sees each document before any subscriber; if it cannot write, the run fails. After a plan, however it
+    ended (also by `halt`), and before control returns, the station's devices are brought to their safe state. Neither
+    can be unsubscribed.
+
+    Attributes
+    ----------
+    station : Station
+        Whose devices the plans use.
+    journal : Journal
+        Where the runs are recorded; ``journal.run_directory(uid)`` says where one is.
+    """
+
+    def __init__(self, station: Station, journal: Journal, **options: Any) -> None:
+        self.station = station
+        self.journal = journal
+        super().__init__(**options)
+
+    @property
+    def context_managers(self) -> list[ContextManager]:
+        """What surrounds every execution: those set, for instance to handle Ctrl-C, and the guard of the station."""
+        return [*self._chosen_context_managers, _guarded]
+
+    @context_managers.setter
+    def context_managers(self, chosen: Sequence[ContextManager]) -> None:
+        self._chosen_context_managers = [manager for manager in chosen if manager is not _guarded]
+
+    def emit_sync(self, name: DocumentNames, doc: Mapping[str, Any]) -> None:
+        """Record a document, then hand it to the subscribers."""
+        self.journal(name.name, doc)
+        super().emit_sync(name, doc)
+
+
+def make_run_engine(
+    station: Station,
+    *,
+    directory: str | os.PathLike | None = None,
+    arguments: Mapping[str, Any] | None = None,
+    progress: Callable[[Any], None] | None = None,
+    context_managers: Sequence[ContextManager] | None = None,
+) -> LabRunEngine:
+    """Make the run engine of a station.
+
+    Parameters
+    ----------
+    station : Station
+        Whose clock plans sleep on, and whose devices are safe when a plan ends.
+    directory : path, optional
+        Where runs are recorded; by default ``$LAB_RUNS``, else ``./runs``.
+    arguments : mapping, optional
+        Arguments of the plan as the operator gave them, recorded in the start document.
+    progress : callable, optional
+        Called with the statuses that are being waited for, and with None when the wait is over, as
+        `bluesky.utils.ProgressBarManager` is.
+    context_managers : sequence, optional
+        Handling of Ctrl-C; by default bluesky's: once pauses at the next checkpoint, twice at once.
+
+    Returns
+    -------
+    LabRunEngine
+
+    Raises
+    ------
+    JournalError
+        If runs cannot be recorded in the directory.
+    MetadataError
+        If the arguments cannot be recorded.
+    """
+    md = {**station.metadata(), **_provenance()}
+    if arguments is not None:
+        md["arguments"] = dict(arguments)
+    _check_metadata(md)
+    engine = LabRunEngine(
+        station,
+        Journal(directory),
+        md=md,
+        md_validator=_check_metadata,
+        context_managers=list(context_managers) if context_managers is not None else [_interruptible],
+    )
+    engine.waiting_hook = progress  # type: ignore[assignment]
+    if station.mode == "twin":
+        engine.register_command("sleep", _sleeper(station))
+    return engine
+
+
+@contextmanager
+def _guarded(engine: LabRunEngine) -> Iterator[None]:
+    """Refuse to begin what cannot be recorded; leave the station safe unless the plan is only paused."""
+    if engine.state == "idle":
+        engine.journal.check()
+    try:
+        with np.printoptions(threshold=SHORT_REPR):
+            yield
+    except BaseException as error:
+        try:
+            engine.station.safe()
+        except ExceptionGroup as unsafe:
+            error.add_note(str(unsafe))
+        raise
+    if engine.state != "paused":
+        engine.station.safe()
+
+
+def _interruptible(engine: RunEngine) -> AbstractContextManager:
+    """Handle Ctrl-C where Python lets us: in the main thread."""
+    in_main_thread = threading.current_thread() is threading.main_thread()
+    return SigintHandler(engine) if in_main_thread else nullcontext()
+
+
+def _sleeper(station: Station) -> Callable[[Msg], Any]:
+    async def sleep(msg: Msg) -> None:
+        (seconds,) = msg.args
+        station.clock.sleep(float(seconds))
+
+    return sleep
+
+
+def _check_metadata(md: Mapping[str, Any]) -> None:
+    for key, value in md.items():
+        try:
+            json.dumps({key: value}, cls=NumpyEncoder)
+        except (TypeError, ValueError) as error:
+            raise MetadataError(f"metadata {key!r} cannot be recorded: {error}") from error
+    if not isinstance(md.get("sample", ""), (str, Mapping)):
+        raise MetadataError(f"metadata 'sample' must be a text or a mapping, not {md['sample']!r}")
+
+
+def _provenance() -> dict[str, Any]:
+    versions = {name.replace("-", "_"): metadata.version(name) for name in LIBRARIES}
+    versions["python"] = platform.python_version()
+    revision = _revision(Path(__file__).parents[1])
+    return {"versions": versions, **({"revision": revision} if revision else {})}
+
+
+def _revision(root: Path) -> str:
+    """Return the git revision of a source checkout, ``+`` appended if files differ from it; empty elsewhere."""
+    if not (root / ".git").exists():
+        return ""
+    command = ["git", "-C", str(root), "describe", "--always", "--abbrev=40", "--exclude=*", "--dirty=+"]
+    try:
+        outcome = subprocess.run(command, capture_output=True, text=True, timeout=5, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    return outcome.stdout.strip()

@@ -1,0 +1,469 @@
+"""Stations: named devices on instruments that are reached one way, opened from a station file.
+
+The only module that knows of simulated instruments: a station on the twin, on the datasheets or on hardware differs
+in its VISA library and its resource names, and in nothing else.
+"""
+
+import json
+import logging
+import os
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Protocol, Self
+
+import pyvisa
+from pymeasure.instruments import Instrument
+
+from drivers.errors import InstrumentError, ReplyError
+from lab.station_file import (
+    BoardCellTable,
+    BoardTable,
+    InstrumentTable,
+    StationDefinition,
+    StationError,
+    read_station,
+    station_names,
+)
+
+if TYPE_CHECKING:
+    from ophyd import Device
+
+    from sim_devices.server import Server
+
+__all__ = [
+    "CommunicationError",
+    "InstrumentConnectionError",
+    "SafeStateError",
+    "Station",
+    "StationError",
+    "open_station",
+    "serve_bench",
+    "station_names",
+]
+
+log = logging.getLogger(__name__)
+
+COMMUNICATION = (OSError, InstrumentError, ReplyError, pyvisa.errors.Error)
+LARGEST_SEED = 2**32 - 1
+Mode = Literal["twin", "sim", "hardware"]
+
+
+class InstrumentConnectionError(ConnectionError):
+    """An instrument does not answer, is another one, or is held by somebody else."""
+
+
+class _Failures(ExceptionGroup):
+    """Several failures at once; the text names each of them with its notes."""
+
+    def derive(self, excs: Sequence[Exception]) -> Self:  # type: ignore[override]
+        return type(self)(self.message, excs)
+
+    def __str__(self) -> str:
+        return "\n  ".join([f"{self.message}:", *_plain_words(self)])
+
+
+def _plain_words(error: BaseException, notes: Sequence[str] = ()) -> Iterator[str]:
+    """Yield one line for every failure in a group of groups, with the notes on the way to it."""
+    if isinstance(error, BaseExceptionGroup):
+        for member in error.exceptions:
+            yield from _plain_words(member, getattr(member, "__notes__", ()))
+    else:
+        yield " - ".join([str(error) or type(error).__name__, *notes])
+
+
+class CommunicationError(_Failures):
+    """Instruments of a station could not be opened: one `InstrumentConnectionError` each."""
+
+
+class SafeStateError(_Failures):
+    """Devices of a station could not be brought to their safe state."""
+
+
+class Clock(Protocol):
+    """The time of a station."""
+
+    def now(self) -> float:
+        """Return the time in s."""
+
+    def sleep(self, seconds: float) -> None:
+        """Let time pass, s."""
+
+
+class WallClock:
+    """The time of the laboratory."""
+
+    def now(self) -> float:
+        """Return the POSIX time in s."""
+        return time.time()
+
+    def sleep(self, seconds: float) -> None:
+        """Wait, s."""
+        threading.Event().wait(seconds)
+
+
+class Station(Mapping[str, "Device"]):
+    """Devices by name, with the clock they share.
+
+    Made by :func:`open_station`; a context manager that closes itself.
+
+    Attributes
+    ----------
+    name, description : str
+        From the station file.
+    path : pathlib.Path
+        The station file.
+    mode : {"twin", "sim", "hardware"}
+        What answers: simulated physics in this process, datasheets, or instruments at their addresses.
+    clock : Clock
+        Virtual on the twin, where waiting takes no time.
+    seed : int or None
+        Seed of the twin; on other stations what was asked for, for the record.
+    identities : dict
+        What each instrument answered to ``*IDN?``.
+    """
+
+    def __init__(
+        self,
+        definition: StationDefinition,
+        devices: Mapping[str, "Device"],
+        *,
+        mode: Mode,
+        clock: Clock,
+        seed: int | None,
+        identities: Mapping[str, str],
+        closing: ExitStack,
+    ) -> None:
+        self.name = definition.name
+        self.description = definition.tables.station.description
+        self.path = definition.path
+        self.mode: Mode = mode
+        self.clock = clock
+        self.seed = seed
+        self.identities = dict(identities)
+        self._definition = definition
+        self._devices = dict(devices)
+        self._closing = closing
+
+    def __getitem__(self, name: str) -> "Device":
+        try:
+            return self._devices[name]
+        except KeyError:
+            known = ", ".join(self._devices) or "none"
+            raise KeyError(f"station {self.name} has no device {name!r}; it has: {known}") from None
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._devices)
+
+    def __len__(self) -> int:
+        return len(self._devices)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<Station {self.name} ({self.mode}): {', '.join(self._devices) or 'no devices'}>"
+
+    def metadata(self) -> dict[str, Any]:
+        """Return what the start document of every run says about the station.
+
+        Returns
+        -------
+        dict
+            ``station``, ``station_description``, ``station_mode``, ``station_seed``, ``instruments`` (resource and
+            identity by name), ``devices`` (role by name) and, on the twin, ``bench`` with its options.
+        """
+        tables = self._definition.tables
+        bench = {"bench": {"name": tables.station.bench, **tables.bench}} if self.mode == "twin" else {}
+        return {
+            "station": self.name,
+            "station_description": self.description,
+            "station_mode": self.mode,
+            "station_seed": self.seed,
+            "instruments": {
+                name: {"resource": table.resource, "identity": self.identities[name]}
+                for name, table in tables.instruments.items()
+            },
+            "devices": {name: table.role for name, table in tables.devices.items()},
+            **bench,
+        }
+
+    def safe(self) -> dict[str, list[str]]:
+        """Bring every device to its safe state: runs aborted, noise and outputs off.
+
+        Returns
+        -------
+        dict
+            What was done, by device.
+
+        Raises
+        ------
+        SafeStateError
+            If a device refused; the others have been brought to safety all the same.
+        """
+        done: dict[str, list[str]] = {}
+        failures: list[Exception] = []
+        for name, device in self._devices.items():
+            try:
+                done[name] = list(device.safe())
+            except Exception as error:  # noqa: BLE001 - the other devices come first
+                error.add_note(f"device {name}")
+                failures.append(error)
+        if failures:
+            message = f"{len(failures)} of {len(self)} devices could not be brought to their safe state"
+            raise SafeStateError(message, failures)
+        return done
+
+    def close(self) -> None:
+        """Close every device and connection; more than once does no harm."""
+        self._closing.close()
+
+
+def open_station(name_or_path: str | os.PathLike = "twin", *, seed: int | None = None) -> Station:
+    """Open a station: connect every instrument and make sure who it is. Nothing is changed in any of them.
+
+    Parameters
+    ----------
+    name_or_path : str or path
+        A station that comes with the package (twin, tcp, sim), or a station file.
+    seed : int, optional
+        Seed of the twin, from 0; equal seeds give equal data. 0 if not given.
+
+    Returns
+    -------
+    Station
+
+    Raises
+    ------
+    StationError
+        If there is no such station, or its file is wrong.
+    CommunicationError
+        If instruments do not answer, are others than the file says, or are held by another session; all of them are
+        named.
+    """
+    seed = _checked_seed(seed)
+    definition = read_station(os.fspath(name_or_path))
+    with ExitStack() as opening:
+        library, mode, clock = _open_library(definition, seed or 0, opening)
+        instruments = _connect(definition, library, opening)
+        devices = _make_devices(definition, instruments, opening)
+        return Station(
+            definition,
+            devices,
+            mode=mode,
+            clock=clock,
+            seed=(seed or 0) if mode == "twin" else seed,
+            identities={name: instrument.id for name, instrument in instruments.items()},
+            closing=opening.pop_all(),
+        )
+
+
+def _checked_seed(seed: int | None) -> int | None:
+    if seed is not None and (isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed <= LARGEST_SEED):
+        raise StationError(f"seed: {seed!r} is not allowed; a whole number from 0 to {LARGEST_SEED}")
+    return seed
+
+
+def _open_library(definition: StationDefinition, seed: int, opening: ExitStack) -> tuple[Any, Mode, Clock]:
+    library = definition.tables.station.library
+    if library == "twin":
+        from sim_devices import visa
+
+        bench = opening.enter_context(_open_bench(definition, seed))
+        return visa.open_library(bench), "twin", bench.clock
+    if library == "sim":
+        return _datasheets(), "sim", WallClock()
+    try:
+        return pyvisa.ResourceManager("@py" if library == "py" else library).visalib, "hardware", WallClock()
+    except (OSError, ValueError, pyvisa.errors.Error) as error:
+        allowed = '"twin", "py", "sim", "" for the VISA of a vendor, or the path of a VISA library'
+        raise definition.error(
+            "station.library", f"{library!r} cannot be loaded ({error}); allowed: {allowed}"
+        ) from error
+
+
+def _open_bench(definition: StationDefinition, seed: int) -> Any:
+    from sim_devices import benches
+
+    tables = definition.tables
+    try:
+        return benches.open(tables.station.bench or benches.DEFAULT, seed=seed, options=tables.bench)
+    except benches.BenchNameError as error:
+        raise definition.error("station.bench", str(error)) from error
+    except benches.BenchOptionError as error:
+        raise definition.error("bench", str(error)) from error
+
+
+def _datasheets() -> Any:
+    """Return a private pyvisa-sim library that plays every definition of the package."""
+    from pyvisa_sim import parser
+    from pyvisa_sim.highlevel import SimVisaLibrary
+
+    merged: dict[str, Any] = {"spec": parser.SPEC_VERSION, "devices": {}, "resources": {}}
+    for entry in (resources.files("sim_devices") / "definitions").iterdir():
+        if entry.name.endswith(".yaml"):
+            with resources.as_file(entry) as path:
+                content = parser.parse_file(path)
+            merged["devices"] |= content["devices"]
+            merged["resources"] |= content["resources"]
+    with tempfile.TemporaryDirectory() as directory:
+        path = Path(directory) / "datasheets.yaml"
+        path.write_text(json.dumps(merged), encoding="utf-8")  # JSON is YAML
+        return SimVisaLibrary(str(path))
+
+
+def _connect(definition: StationDefinition, library: Any, opening: ExitStack) -> dict[str, Any]:
+    instruments: dict[str, Any] = {}
+    failures: list[Exception] = []
+    tables = definition.tables.instruments
+    for name, table in tables.items():
+        try:
+            instruments[name] = _open_instrument(name, table, library, opening)
+        except (*COMMUNICATION, ValueError) as error:
+            failures.append(_connection_error(f"instrument {name} at {table.resource}", error))
+    if failures:
+        raise CommunicationError(f"{len(failures)} of {len(tables)} instruments could not be opened", failures)
+    return instruments
+
+
+def _open_instrument(name: str, table: InstrumentTable, library: Any, opening: ExitStack) -> Instrument:
+    milliseconds = max(1, round(table.timeout * 1000))
+    instrument = _driver(table.driver)(
+        table.resource, name=name, visa_library=library, timeout=milliseconds, open_timeout=milliseconds
+    )
+    opening.callback(_quietly, instrument.adapter.close)
+    identity = instrument.id
+    if not identity.startswith(table.identity):
+        raise InstrumentConnectionError(f"it says it is {identity[:80]!r}, not {table.identity!r}...")
+    if table.resource.upper().startswith("TCPIP"):
+        _claim(instrument, opening)
+    return instrument
+
+
+def _claim(instrument: Any, opening: ExitStack) -> None:
+    """Take the lock of an instrument that has one; asking for it is a query."""
+    if not hasattr(type(instrument), "lock_granted"):
+        return
+    if not instrument.lock_granted:
+        raise InstrumentConnectionError(f"it is held by {instrument.lock_owner}; one session owns an instrument")
+    opening.callback(_quietly, instrument.release_lock)
+
+
+def _connection_error(where: str, error: Exception) -> InstrumentConnectionError:
+    failure = error if isinstance(error, InstrumentConnectionError) else InstrumentConnectionError(_reason(error))
+    if failure is not error:
+        failure.__cause__ = error
+    failure.add_note(where)
+    return failure
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, pyvisa.errors.VisaIOError):
+        return f"no connection: {error.description.rstrip('.')} ({error.abbreviation})"
+    return str(error) or type(error).__name__
+
+
+def _driver(name: str) -> type[Any]:
+    match name:
+        case "thermodynamic_board":
+            from drivers.thermodynamic_board import ThermodynamicBoard
+
+            return ThermodynamicBoard
+    raise LookupError(f"no driver {name!r}")
+
+
+def _make_devices(
+    definition: StationDefinition, instruments: Mapping[str, Any], opening: ExitStack
+) -> dict[str, "Device"]:
+    tables = definition.tables.devices
+    devices: dict[str, Device] = {}
+    failures: list[Exception] = []
+    for name, table in sorted(tables.items(), key=lambda item: item[1].role != "thermodynamic_board"):
+        if table.instrument not in (instruments if table.role == "thermodynamic_board" else devices):
+            continue  # the board of this switch has failed
+        try:
+            devices[name] = device = _make_device(definition, name, table, instruments, devices)
+        except COMMUNICATION as error:
+            failures.append(_connection_error(f"device {name} on {table.instrument}", error))
+        else:
+            opening.callback(_quietly, device.close)
+            opening.callback(_quietly, device.unstage)
+    if failures:
+        raise CommunicationError(f"{len(failures)} of {len(tables)} devices could not be read", failures)
+    return {name: devices[name] for name in tables}
+
+
+def _make_device(
+    definition: StationDefinition,
+    name: str,
+    table: BoardTable | BoardCellTable,
+    instruments: Mapping[str, Any],
+    devices: Mapping[str, "Device"],
+) -> Any:
+    match table:
+        case BoardTable():
+            from lab.devices.thermodynamic_board import ThermodynamicBoard
+
+            try:
+                limits = {key: (low, high) for key, (low, high) in table.limits.items()}
+                return ThermodynamicBoard(instruments[table.instrument], name=name, limits=limits)
+            except ReplyError:
+                raise
+            except ValueError as error:
+                raise definition.error(f"devices.{name}.limits", str(error)) from error
+        case BoardCellTable():
+            from lab.devices.activation_switch import BoardCellSwitch
+
+            return BoardCellSwitch(devices[table.instrument], cell=table.cell, name=name)
+
+
+def _quietly(close: Callable[[], object]) -> None:
+    try:
+        close()
+    except Exception as error:  # noqa: BLE001 - whatever one connection does, the others are closed
+        log.warning("while closing: %s", error)
+
+
+@contextmanager
+def serve_bench(
+    name_or_path: str | os.PathLike = "twin", *, address: str = "127.0.0.1", port: int = 5025, seed: int = 0
+) -> "Iterator[Server]":
+    """Offer the simulated instruments of a station on TCP sockets, for stations like ``tcp``.
+
+    Parameters
+    ----------
+    name_or_path : str or path
+        A station whose library is the twin.
+    address : str
+        Where to listen; loopback unless another address of this machine is given.
+    port : int
+        Port of the first instrument, counted up for the others; 0 lets the system choose.
+    seed : int
+        Seed of the bench.
+
+    Yields
+    ------
+    sim_devices.server.Server
+        Listening, with the ``addresses`` of the instruments by resource name.
+
+    Raises
+    ------
+    StationError
+        If there is no such station, or it is not one of the twin.
+    sim_devices.server.ServerAddressError
+        If the address is not one of this machine, or the port cannot be had; an OSError.
+    """
+    from sim_devices.server import serve
+
+    definition = read_station(os.fspath(name_or_path))
+    if definition.tables.station.library != "twin":
+        raise definition.error("station.library", 'only a station with library = "twin" can be served')
+    with _open_bench(definition, _checked_seed(seed) or 0) as bench, serve(bench, address, port) as server:
+        yield server

@@ -1,0 +1,177 @@
+import threading
+
+import bluesky.plan_stubs as bps
+import bluesky.plans as bp
+import numpy as np
+import pytest
+from bluesky.utils import Msg, RunEngineInterrupted
+
+from lab.catalogue import open_catalogue
+from lab.run_engine import MetadataError
+
+
+def start_of(engine, uid):
+    return open_catalogue(engine.journal.directory).find(uid).start
+
+
+def test_the_start_document_says_with_what_where_and_on_what_a_run_was_made(make_engine, detector):
+    engine = make_engine(arguments={"shots": 3, "drive": (0.0, 1.0)})
+    (uid,) = engine(bp.count([detector], num=2))
+    start = start_of(engine, uid)
+    assert {"szilard", "bluesky", "ophyd", "numpy", "numba", "python"} <= set(start["versions"])
+    assert start["station"] == "stub"
+    assert start["station_seed"] == 1
+    assert start["arguments"] == {"shots": 3, "drive": [0.0, 1.0]}
+    assert start["plan_name"] == "count"
+    assert start["plan_args"]["num"] == 2
+    assert len(start.get("revision", "0" * 40).rstrip("+")) == 40
+
+
+@pytest.mark.parametrize("value", [object(), {"a": {1, 2}}, lambda: None])
+def test_metadata_that_cannot_be_recorded_is_refused_by_name(make_engine, detector, value):
+    with pytest.raises(MetadataError, match="'arguments'"):
+        make_engine(arguments={"x": value})
+    engine = make_engine()
+    with pytest.raises(MetadataError, match="'mood'"):
+        engine(bp.count([detector]), mood=value)
+    assert open_catalogue(engine.journal.directory).runs() == []
+    engine(bp.count([detector]))
+
+
+def test_sleep_moves_the_clock_of_the_twin_and_takes_no_time(engine, stub_station):
+    engine(iter([Msg("sleep", None, 1e6), Msg("sleep", None, 2.5)]))
+    assert stub_station.clock.slept == [1e6, 2.5]
+
+
+def test_sleep_on_hardware_is_that_of_the_laboratory(stub_station, make_engine):
+    stub_station.mode = "hardware"
+    make_engine()(iter([Msg("sleep", None, 0.01)]))
+    assert stub_station.clock.slept == []
+
+
+def test_a_plan_that_ends_leaves_the_station_safe(engine, detector, stub_station):
+    engine(bp.count([detector]))
+    assert stub_station.made_safe == 1
+
+
+def test_a_plan_that_fails_leaves_the_station_safe(engine, stub_station):
+    def plan():
+        yield from bps.null()
+        raise RuntimeError("broken")
+
+    with pytest.raises(RuntimeError, match="broken"):
+        engine(plan())
+    assert stub_station.made_safe == 1
+
+
+def pausing_plan(detector):
+    yield Msg("open_run")
+    yield Msg("checkpoint")
+    yield from bps.trigger_and_read([detector])
+    yield Msg("pause")
+    yield from bps.trigger_and_read([detector])
+    yield Msg("close_run")
+
+
+def test_a_paused_plan_keeps_its_outputs_until_it_goes_on_to_its_end(engine, detector, stub_station):
+    with pytest.raises(RunEngineInterrupted):
+        engine(pausing_plan(detector))
+    assert stub_station.made_safe == 0
+    engine.resume()
+    assert stub_station.made_safe == 1
+
+
+@pytest.mark.parametrize("end", ["abort", "stop", "halt"])
+def test_a_paused_plan_that_is_ended_leaves_the_station_safe(engine, detector, stub_station, end, capsys):
+    with pytest.raises(RunEngineInterrupted):
+        engine(pausing_plan(detector))
+    getattr(engine, end)()
+    assert stub_station.made_safe == 1
+    assert engine.state == "idle"
+
+
+def test_a_full_disk_does_not_keep_a_paused_plan_from_being_aborted(
+    engine, detector, stub_station, monkeypatch, capsys
+):
+    def full():
+        raise OSError("full")
+
+    with pytest.raises(RunEngineInterrupted):
+        engine(pausing_plan(detector))
+    monkeypatch.setattr(engine.journal, "check", full)
+    engine.abort()
+    assert stub_station.made_safe == 1
+
+
+def test_whoever_handles_ctrl_c_cannot_remove_the_guard(engine, detector, stub_station):
+    engine.context_managers = []
+    engine(bp.count([detector]))
+    engine.context_managers = engine.context_managers
+    engine(bp.count([detector]))
+    assert stub_station.made_safe == 2
+
+
+def test_a_station_that_cannot_be_made_safe_fails_the_plan(engine, detector, stub_station):
+    stub_station.refusal = RuntimeError("outputs stuck")
+    with pytest.raises(ExceptionGroup, match="safe state"):
+        engine(bp.count([detector]))
+    assert engine.state == "idle"
+
+
+def test_why_a_plan_failed_is_not_hidden_by_a_station_that_cannot_be_made_safe(engine, stub_station):
+    def plan():
+        yield from bps.null()
+        raise RuntimeError("broken")
+
+    stub_station.refusal = RuntimeError("outputs stuck")
+    with pytest.raises(RuntimeError, match="broken") as caught:
+        engine(plan())
+    assert "safe state" in caught.value.__notes__[0]
+
+
+def test_arrays_print_in_short_within_a_plan_and_as_before_outside(engine):
+    lengths = []
+
+    def plan():
+        yield from bps.null()
+        lengths.append(len(repr(np.arange(1000.0))))
+
+    before = np.get_printoptions()
+    engine(plan())
+    assert lengths[0] < 100
+    assert np.get_printoptions() == before
+
+
+def test_the_progress_hook_sees_what_is_waited_for(make_engine, detector):
+    waited = []
+    engine = make_engine(progress=waited.append)
+    engine(bp.count([detector]))
+    assert waited[-1] is None
+    assert any(waited)
+
+
+def test_a_run_engine_works_in_a_thread(make_engine, detector, stub_station):
+    uids = []
+    thread = threading.Thread(target=lambda: uids.extend(make_engine()(bp.count([detector]))))
+    thread.start()
+    thread.join(20)
+    assert len(uids) == 1
+    assert stub_station.made_safe == 1
+
+
+def test_two_engines_in_one_process_record_apart(make_engine, detector, tmp_path):
+    first, second = make_engine(directory=tmp_path / "a"), make_engine(directory=tmp_path / "b")
+    first(bp.count([detector]))
+    second(bp.count([detector]))
+    assert len(open_catalogue(tmp_path / "a").runs()) == len(open_catalogue(tmp_path / "b").runs()) == 1
+
+
+def test_a_step_repeated_after_a_pause_counts_once_in_what_is_read_back(engine, detector):
+    with pytest.raises(RunEngineInterrupted):
+        engine(pausing_plan(detector))
+    engine.resume()
+    run = open_catalogue(engine.journal.directory).find("last")
+    assert [doc["seq_num"] for name, doc in run.documents() if name == "event"] == [1, 1, 2]
+    data = run.read()
+    assert data["seq_num"].values.tolist() == [1, 2]
+    assert data["level"].values.tolist() == [1.0, 1.5]
