@@ -1,0 +1,1 @@
+"""Personas: one instrument each, commands on one side, the physics of the twin on the other."""

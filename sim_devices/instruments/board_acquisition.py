@@ -1,0 +1,192 @@
+"""One acquisition of the thermodynamic board: what was asked of it, and the readings it left in memory."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from twin.models.thermodynamic_board import Program, Record, Schedule, ThermodynamicBoard
+
+from sim_devices.scpi import ScpiError
+from twin.clock import Clock
+
+MEMORY = 2**26
+"""Values that the sample memory holds."""
+COST = 1e13
+"""Cell steps of the integrator that one acquisition may take."""
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Durations of one acquisition, in seconds of board time.
+
+    Reset sampling takes ``shots * (reset + observation + conversion)`` per slot and row, serial sampling
+    ``burn_in + shots * observation``.
+    """
+
+    serial: bool
+    shots: int
+    blocks: int
+    observation: float
+    burn_in: float = 0.0
+    reset: float = 0.0
+    conversion: float = 0.0
+    lead: float = 0.0
+
+    @property
+    def block(self) -> float:
+        """Duration of one slot at one row of inputs, s."""
+        if self.serial:
+            return self.burn_in + self.shots * self.observation
+        return self.shots * (self.reset + self.observation + self.conversion)
+
+    @property
+    def total(self) -> float:
+        """Duration from the trigger to the last sample, s."""
+        return self.lead + self.blocks * self.block
+
+    def stamps(self, first: int, count: int) -> np.ndarray:
+        """Return when shots `first`, `first` + 1, ... were converted, s since the trigger."""
+        block, shot = np.divmod(np.arange(first, first + count), self.shots)
+        if self.serial:
+            within_block = self.burn_in + (shot + 1) * self.observation
+        else:
+            within_block = (shot + 1) * (self.reset + self.observation + self.conversion)
+        return self.lead + block * self.block + within_block
+
+
+@dataclass(frozen=True)
+class Order:
+    """Everything that one INITiate needs, frozen when it was accepted.
+
+    Parameters
+    ----------
+    programs : tuple of Program
+        Live images, one per listed slot.
+    inputs : ndarray, shape (rows, k)
+        Rows of inputs, -1..1.
+    schedule : Schedule
+        Sampling, in model units of time.
+    timing : Timing
+        The same in seconds.
+    temperature : float
+        kT in model units; 0 with the noise source off.
+    seed, acquisition : int
+        Address of the noise.
+    cells : ndarray of int
+        Cells to read, counted from 0.
+    projections : ndarray, shape (rows or 1, k, cells read), or None
+        Linear combinations of the cells that are read.
+    keep_samples : bool
+        Keep every sample, not moments only.
+    threshold : float or None
+        Level of 1-bit conversion, in model units.
+    moments : int
+        Highest moment that is kept: 0 none, 1 mean, 2 variance, 3 covariance.
+    """
+
+    programs: tuple[Program, ...]
+    inputs: np.ndarray
+    schedule: Schedule
+    timing: Timing
+    temperature: float
+    seed: int
+    acquisition: int
+    cells: np.ndarray
+    projections: np.ndarray | None
+    keep_samples: bool
+    threshold: float | None
+    moments: int
+
+    def check(self, time_limit: float, step: float) -> None:
+        """Refuse what would not fit the memory or would not end in sensible time.
+
+        Raises
+        ------
+        ScpiError
+            232, with the quantity that is too large.
+        """
+        shots = len(self.programs) * len(self.inputs) * self.schedule.shots
+        if self.keep_samples and shots * self.cells.size > MEMORY:
+            raise ScpiError(232, f"{shots * self.cells.size:.3g} samples, memory holds {MEMORY}")
+        if self.timing.total > time_limit:
+            raise ScpiError(232, f"{self.timing.total:.3g} s of board time, limit {time_limit:.3g} s")
+        in_use = self.programs[0].bias.size
+        steps = shots * in_use * max(1.0, self.schedule.observation_time / step)
+        if steps > COST:
+            raise ScpiError(232, f"{steps:.3g} steps of a cell, limit {COST:.0e}")
+
+    def run(self, model: ThermodynamicBoard, clock: Clock, cancelled: Callable[[], bool]) -> "Acquisition":
+        """Take the samples; the clock moves by the board time."""
+        record = model.simulate(
+            self.programs,
+            self.inputs,
+            self.schedule,
+            temperature=self.temperature,
+            seed=self.seed,
+            acquisition=self.acquisition,
+            time=clock.now(),
+            keep_samples=self.keep_samples,
+            cells=self.cells,
+            projections=self.projections,
+            cancelled=cancelled,
+        )
+        clock.sleep(self.timing.total)
+        return Acquisition(self, record, self.moments)
+
+
+@dataclass
+class Acquisition:
+    """Readings of one finished run.
+
+    Parameters
+    ----------
+    order : Order
+        What was asked.
+    record : twin.models.thermodynamic_board.Record
+        What the physics answered.
+    moments : int
+        Highest moment in memory, see :class:`Order`.
+    taken : int
+        Shots removed from the front of the memory.
+    """
+
+    order: Order
+    record: Record
+    moments: int
+    taken: int = 0
+
+    @property
+    def shots(self) -> int:
+        """Shots in memory, over all slots and rows; 0 when only moments were kept."""
+        if self.record.samples is None:
+            return 0
+        return len(self.order.programs) * len(self.order.inputs) * self.order.schedule.shots
+
+    def samples(self, first: int, count: int) -> np.ndarray:
+        """Return shots `first` .. `first` + `count` - 1 (counted from 0) as (count, cells) in model units."""
+        if self.record.samples is None or not self.shots:
+            raise ScpiError(241, "only statistics were kept")
+        if first < self.taken or count < 1 or first + count > self.shots:
+            raise ScpiError(-222, f"shots {self.taken + 1}..{self.shots} are in memory")
+        return self.record.samples.reshape(-1, self.order.cells.size)[first : first + count]
+
+    def histogram(self, cell: int, edges: tuple[float, float], bins: int) -> np.ndarray:
+        """Count the samples of a cell below, in equal bins of, and above `edges`, per slot and row.
+
+        Returns
+        -------
+        ndarray of uint32, shape (slots, rows, bins + 2)
+        """
+        if self.record.samples is None:
+            raise ScpiError(241, "only statistics were kept")
+        samples = self.record.samples[..., self.column(cell)]
+        boundaries = np.concatenate([[-np.inf], np.linspace(*edges, bins + 1), [np.inf]])
+        counts = [np.histogram(row, boundaries)[0] for row in samples.reshape(-1, samples.shape[-1])]
+        return np.array(counts, dtype=np.uint32).reshape(*samples.shape[:2], bins + 2)
+
+    def column(self, cell: int) -> int:
+        """Return at which place cell `cell` (counted from 0) is read; 241 when it is not."""
+        (places,) = np.nonzero(self.order.cells == cell)
+        if not places.size:
+            raise ScpiError(241, f"cell {cell + 1} was not read")
+        return int(places[0])
