@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
+from textwrap import indent
 from typing import Any, Self
 
 from rich.console import Console, Group, RenderableType
@@ -58,20 +59,14 @@ def _print(table: Table) -> None:
 
 
 def explain(error: BaseException) -> str:
-    """Say in plain words what went wrong.
-
-    The cause at the root is what an operator can act on; members of a group are listed with their notes.
-    """
+    """Say in plain words what went wrong: of a failed status its cause, of a group every member, and their notes."""
+    while type(error).__name__ == "FailedStatus" and error.__cause__ is not None:
+        error = error.__cause__
+    notes = dict.fromkeys(getattr(error, "__notes__", ()))
     if isinstance(error, BaseExceptionGroup):
-        return "\n".join([error.message, *(f"  {explain(member)}" for member in error.exceptions)])
-    root = error
-    while root.__cause__ is not None and not isinstance(root, BaseExceptionGroup):
-        root = root.__cause__
-    if root is not error and isinstance(root, BaseExceptionGroup):
-        return explain(root)
-    text = _text(root)
-    notes = list(dict.fromkeys([*getattr(error, "__notes__", ()), *getattr(root, "__notes__", ())]))
-    return " - ".join([" ".join(text.split()) or type(root).__name__, *notes])
+        members = [indent(explain(member), "  ") for member in error.exceptions]
+        return "\n".join([error.message, *members, *(indent(note, "  ") for note in notes)])
+    return " - ".join([" ".join(_text(error).split()) or type(error).__name__, *notes])
 
 
 def _text(error: BaseException) -> str:

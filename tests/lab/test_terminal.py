@@ -2,6 +2,7 @@ import io
 from typing import Any
 
 import pytest
+from bluesky.utils import FailedStatus
 from rich.console import Console
 
 from lab import terminal
@@ -140,22 +141,25 @@ def test_a_terminal_shows_the_table_in_place():
     assert "0.125" in console.file.getvalue()  # type: ignore[attr-defined]
 
 
-def test_an_error_is_explained_by_its_root_and_its_notes():
-    error = RuntimeError("plan failed")
+def test_a_failed_status_is_explained_by_its_cause_and_its_notes():
+    error = FailedStatus("<Status at 0x7f>")
     error.__cause__ = TimeoutError("no reply\nwithin 5 s")
     error.__cause__.add_note("instrument board at TCPIP0::board::5025::SOCKET")
+    error.__cause__.__cause__ = OSError(110, "ETIMEDOUT")
     assert explain(error) == "no reply within 5 s - instrument board at TCPIP0::board::5025::SOCKET"
     assert explain(KeyError("no device 'x'")) == "no device 'x'"
+    assert explain(FileNotFoundError(2, "No such file", "a.toml")) == "No such file: a.toml"
     assert explain(RuntimeError()) == "RuntimeError"
 
 
 def test_a_group_of_errors_is_explained_one_a_line():
     first, second = ValueError("wrong identity"), ConnectionError("no connection")
     first.add_note("instrument a")
-    assert explain(ExceptionGroup("2 of 3 failed", [first, second])).splitlines() == [
+    assert explain(ExceptionGroup("2 of 3 failed", [first, ExceptionGroup("b", [second])])).splitlines() == [
         "2 of 3 failed",
         "  wrong identity - instrument a",
-        "  no connection",
+        "  b",
+        "    no connection",
     ]
 
 
