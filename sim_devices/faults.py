@@ -97,28 +97,31 @@ class _ArmedFault:
 
 
 class FaultInjector:
-    """The faults of one instrument, for all its clients."""
+    """The faults of one instrument, for all its clients.
+
+    Attributes
+    ----------
+    armed : bool
+        Whether anything can go wrong.
+    """
 
     def __init__(self) -> None:
+        self.armed = False
         self._lock = threading.Lock()
-        self._armed: list[_ArmedFault] = []
+        self._faults: list[_ArmedFault] = []
         self._noise = Random(0)
-
-    @property
-    def armed(self) -> bool:
-        """Whether anything can go wrong."""
-        return bool(self._armed)
 
     def arm(self, faults: Iterable[Fault], seed: str) -> None:
         """Replace the faults."""
         with self._lock:
-            self._armed = [_ArmedFault(fault, f"{seed}/{index}") for index, fault in enumerate(faults)]
+            self._faults = [_ArmedFault(fault, f"{seed}/{index}") for index, fault in enumerate(faults)]
             self._noise = Random(seed)
+            self.armed = bool(self._faults)
 
     def draw(self, message: bytes) -> list[Fault]:
         """Choose what goes wrong at a message."""
         with self._lock:
-            return [armed.fault for armed in self._armed if armed.strikes(message)]
+            return [armed.fault for armed in self._faults if armed.strikes(message)]
 
     def garble(self, reply: bytes) -> bytes:
         """Spoil about a quarter of the bytes of a reply, at least one, but not its end."""
@@ -157,7 +160,7 @@ class FaultySession:
         client: str,
         injector: FaultInjector,
         *,
-        on_output: Callable[[], object] | None = None,
+        on_output: Callable[[], None] | None = None,
         on_close: Callable[["FaultySession"], object] | None = None,
     ) -> None:
         self._instrument = instrument

@@ -7,6 +7,7 @@ for a while it is dropped.
 
 import contextlib
 import errno
+import functools
 import logging
 import selectors
 import socket
@@ -14,12 +15,16 @@ import threading
 from collections.abc import Callable, Mapping
 
 from sim_devices.benches import Bench
+from sim_devices.faults import FaultySession
 
 __all__ = ["Server", "ServerAddressError", "serve"]
 
 log = logging.getLogger(__name__)
 
-_RECEIVE = 1 << 18
+#: Bytes received at a time, outside and inside long messages: a large buffer costs more than a short query takes.
+_SHORT, _LONG = 1 << 12, 1 << 18
+#: Pause in seconds before the next try when a client could not be accepted.
+_RECOVERY = 0.1
 
 
 class ServerAddressError(OSError):
@@ -87,16 +92,15 @@ class Server:
         self._patience = patience
         self._clients: set[_Client] = set()
         self._lock = threading.Lock()
+        self._closing = threading.Event()
         self._wake, self._woken = socket.socketpair()
         self._thread = threading.Thread(target=self._accept, name="server", daemon=True)
         self._thread.start()
 
     def close(self) -> None:
         """Stop listening, drop every client and wait for their threads. May be called twice."""
-        with self._lock:
-            if self._wake.fileno() < 0:
-                return
-            self._wake.close()
+        self._closing.set()
+        self._wake.close()
         self._thread.join()
         with self._lock:
             clients = list(self._clients)
@@ -132,17 +136,22 @@ class Server:
     def _welcome(self, name: str, listener: socket.socket) -> None:
         try:
             connection, address = listener.accept()
+            connection.settimeout(self._patience)
+            open_session = functools.partial(self._bench.connect, name, f"{address[0]}:{address[1]}")
+            client = _Client(connection, open_session, self._forget)
         except OSError as error:
-            log.debug("a client of %s left before it was accepted: %s", name, error)
+            log.warning("could not accept a client of %s: %s", name, error)
+            self._closing.wait(_RECOVERY)
             return
         with self._lock:
-            if len(self._clients) >= self._limit:
-                log.warning("refused %s:%s: %d clients are connected", *address[:2], self._limit)
-                connection.close()
-                return
-            client = _Client(connection, f"{address[0]}:{address[1]}", self._patience, self._forget)
-            self._clients.add(client)
-        client.start(self._bench, name)
+            full = len(self._clients) >= self._limit
+            if not full:
+                self._clients.add(client)
+        if full:
+            log.warning("turned %s:%s away: %d clients are connected", *address[:2], self._limit)
+            client.discard()
+        else:
+            client.start()
 
     def _forget(self, client: "_Client") -> None:
         with self._lock:
@@ -153,22 +162,26 @@ class _Client:
     """One connection and its thread."""
 
     def __init__(
-        self, connection: socket.socket, name: str, patience: float, on_end: Callable[["_Client"], object]
+        self,
+        connection: socket.socket,
+        open_session: Callable[..., FaultySession],
+        on_end: Callable[["_Client"], object],
     ) -> None:
-        self._name = name
         self._socket = connection
+        self._open_session = open_session
         self._on_end = on_end
         self._wake, self._woken = socket.socketpair()
         self._wake.setblocking(False)
-        self._thread = threading.Thread(target=self._run, name=f"client {name}", daemon=True)
-        connection.settimeout(patience)
-        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        self._thread = threading.Thread(target=self._run, name="client", daemon=True)
 
-    def start(self, bench: Bench, resource_name: str) -> None:
-        """Open the session to the instrument and begin to serve."""
-        self._session = bench.connect(resource_name, self._name, on_output=self._notice)
+    def start(self) -> None:
+        """Begin to serve."""
         self._thread.start()
+
+    def discard(self) -> None:
+        """Close the connection and what belongs to it."""
+        for end in (self._socket, self._wake, self._woken):
+            end.close()
 
     def stop(self) -> None:
         """Cut the connection, whatever its thread is doing."""
@@ -186,29 +199,30 @@ class _Client:
 
     def _run(self) -> None:
         try:
-            with selectors.DefaultSelector() as selector:
-                selector.register(self._socket, selectors.EVENT_READ, self._receive)
-                selector.register(self._woken, selectors.EVENT_READ, self._wake_up)
-                while all(key.data() for key, _ in selector.select()):
-                    pass
+            self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+            with contextlib.closing(self._open_session(on_output=self._notice)) as session:
+                self._serve(session)
         except OSError as error:
-            log.debug("lost %s: %s", self._name, error)
+            log.debug("lost a client: %s", error)
         finally:
-            self._session.close()
-            for end in (self._socket, self._wake, self._woken):
-                end.close()
+            self.discard()
             self._on_end(self)
 
-    def _receive(self) -> bool:
-        data = self._socket.recv(_RECEIVE)
-        self._session.write(data)
-        self._send(self._session.take())
-        return bool(data)
-
-    def _wake_up(self) -> bool:
-        self._woken.recv(4096)
-        self._send(self._session.take())
-        return True
+    def _serve(self, session: FaultySession) -> None:
+        with selectors.DefaultSelector() as selector:
+            selector.register(self._socket, selectors.EVENT_READ)
+            selector.register(self._woken, selectors.EVENT_READ)
+            size = _SHORT
+            while True:
+                for key, _ in selector.select():
+                    data = key.fileobj.recv(size)  # type: ignore[union-attr]
+                    if not data:
+                        return
+                    size = _LONG if len(data) >= _SHORT else _SHORT
+                    if key.fileobj is self._socket:
+                        session.write(data)
+                    self._send(session.take())
 
     def _send(self, replies: bytes) -> None:
         with memoryview(replies) as view:

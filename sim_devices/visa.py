@@ -9,10 +9,11 @@ import itertools
 import threading
 import weakref
 from collections.abc import Iterable
-from typing import Any, SupportsInt
+from typing import Any, NoReturn, SupportsInt
 
 from pyvisa import constants, rname
 from pyvisa.constants import AccessModes, BufferOperation, EventMechanism, EventType, Lock, StatusCode
+from pyvisa.errors import VisaIOError
 from pyvisa.highlevel import VisaLibraryBase
 from pyvisa.typing import VISAEventContext, VISARMSession, VISASession
 from pyvisa.util import LibraryPath
@@ -31,6 +32,7 @@ _DISCARDS_INPUT = (
     | BufferOperation.discard_receive_buffer
     | BufferOperation.discard_receive_buffer2
 )
+_FAILURES = (VisaError, TimeoutError, ConnectionError)
 _path_numbers = itertools.count(1)
 
 
@@ -122,7 +124,7 @@ class TwinVisaLibrary(VisaLibraryBase):
             ``VI_ERROR_INV_RSRC_NAME``, ``VI_ERROR_RSRC_NFOUND``, ``VI_ERROR_RSRC_LOCKED`` when a lock is asked for and
             others keep it, ``VI_ERROR_INV_OBJECT`` when the resource manager is closed.
         """
-        with _Reporting(self, None):
+        try:
             if session not in self._managers or self._bench is None:
                 raise VisaError(StatusCode.error_invalid_object)
             handle, connection = self._connect(self._bench, resource_name)
@@ -133,6 +135,8 @@ class TwinVisaLibrary(VisaLibraryBase):
                     self._disconnect(handle)
                     raise VisaError(StatusCode.error_resource_locked) from error
             self._managers[session].add(handle)
+        except _FAILURES as error:
+            self._fail(None, error)
         return VISASession(handle), self.handle_return_value(handle, StatusCode.success)  # type: ignore[arg-type]
 
     def close(self, session: VISASession | VISARMSession | VISAEventContext) -> StatusCode:
@@ -152,8 +156,10 @@ class TwinVisaLibrary(VisaLibraryBase):
 
     def write(self, session: VISASession, data: bytes) -> tuple[int, StatusCode]:
         """Send bytes to an instrument (viWrite)."""
-        with _Reporting(self, session):
+        try:
             self._find(session).write(data)
+        except _FAILURES as error:
+            self._fail(session, error)
         return len(data), self._success(session)
 
     def read(self, session: VISASession, count: int) -> tuple[bytes, StatusCode]:
@@ -170,41 +176,53 @@ class TwinVisaLibrary(VisaLibraryBase):
         pyvisa.errors.VisaIOError
             ``VI_ERROR_TMO``, ``VI_ERROR_CONN_LOST``, ``VI_ERROR_RSRC_LOCKED``, ``VI_ERROR_INV_OBJECT``.
         """
-        with _Reporting(self, session):
+        try:
             data, status = self._find(session).read(count)
-        return data, self.handle_return_value(session, status)
+        except _FAILURES as error:
+            self._fail(session, error)
+        if status is StatusCode.success_max_count_read:
+            return data, self.handle_return_value(session, status)
+        return data, self._success(session, status)
 
     def clear(self, session: VISASession) -> StatusCode:
         """Clear a device: its buffers and whatever it was about to say (viClear)."""
-        with _Reporting(self, session):
+        try:
             self._find(session).clear()
+        except _FAILURES as error:
+            self._fail(session, error)
         return self._success(session)
 
     def read_stb(self, session: VISASession) -> tuple[int, StatusCode]:
         """Read the status byte without disturbing the message exchange (viReadSTB)."""
-        with _Reporting(self, session):
+        try:
             status_byte = self._find(session).read_stb()
+        except _FAILURES as error:
+            self._fail(session, error)
         return status_byte, self._success(session)
 
     def assert_trigger(self, session: VISASession, protocol: constants.TriggerProtocol) -> StatusCode:
         """Send a software trigger, as ``*TRG`` does (viAssertTrigger)."""
-        with _Reporting(self, session):
+        try:
             if protocol != constants.TriggerProtocol.default:
                 raise VisaError(StatusCode.error_invalid_protocol)
             self._find(session).trigger()
+        except _FAILURES as error:
+            self._fail(session, error)
         return self._success(session)
 
     def flush(self, session: VISASession, mask: BufferOperation) -> StatusCode:
         """Discard what arrived, where the mask says so; what is written leaves at once (viFlush)."""
-        with _Reporting(self, session):
+        try:
             connection = self._find(session)
             if mask & _DISCARDS_INPUT:
                 connection.discard_input()
+        except _FAILURES as error:
+            self._fail(session, error)
         return self._success(session)
 
     def lock(
         self, session: VISASession, lock_type: Lock, timeout: int, requested_key: str | None = None
-    ) -> tuple[str | None, StatusCode]:
+    ) -> tuple[str, StatusCode]:
         """Lock a resource against other sessions (viLock).
 
         Raises
@@ -213,27 +231,35 @@ class TwinVisaLibrary(VisaLibraryBase):
             ``VI_ERROR_TMO`` when others kept it for `timeout` milliseconds, ``VI_ERROR_INV_ACCESS_KEY``,
             ``VI_ERROR_INV_OBJECT``.
         """
-        with _Reporting(self, session):
+        try:
             lock = self._find(session, locked=False).lock
             key, status = lock.acquire(session, lock_type, _seconds(timeout), requested_key)
+        except _FAILURES as error:
+            self._fail(session, error)
         return key, self.handle_return_value(session, status)
 
     def unlock(self, session: VISASession) -> StatusCode:
         """Give back the innermost lock (viUnlock)."""
-        with _Reporting(self, session):
+        try:
             status = self._find(session, locked=False).lock.release(session)
+        except _FAILURES as error:
+            self._fail(session, error)
         return self.handle_return_value(session, status)
 
     def get_attribute(self, session: Any, attribute: Any) -> tuple[Any, StatusCode]:
         """Read an attribute (viGetAttribute)."""
-        with _Reporting(self, session):
+        try:
             value = self._find(session, locked=False).get_attribute(attribute)
+        except _FAILURES as error:
+            self._fail(session, error)
         return value, self._success(session)
 
     def set_attribute(self, session: Any, attribute: Any, attribute_state: Any) -> StatusCode:
         """Write an attribute (viSetAttribute)."""
-        with _Reporting(self, session):
+        try:
             self._find(session, locked=False).set_attribute(attribute, attribute_state)
+        except _FAILURES as error:
+            self._fail(session, error)
         return self._success(session)
 
     def disable_event(self, session: VISASession, event_type: EventType, mechanism: EventMechanism) -> StatusCode:  # noqa: ARG002
@@ -279,34 +305,19 @@ class TwinVisaLibrary(VisaLibraryBase):
             self._bench.close()
             self._bench = None
 
-    def _success(self, session: Any) -> StatusCode:
-        self._last_status = StatusCode.success
-        self._last_status_in_session[session] = StatusCode.success
-        return StatusCode.success
+    def _success(self, session: Any, status: StatusCode = StatusCode.success) -> StatusCode:
+        self._last_status = self._last_status_in_session[session] = status
+        return status
 
-
-class _Reporting:
-    """Turns what goes wrong in an operation into the VISA status of a session."""
-
-    __slots__ = ("_library", "_session")
-
-    def __init__(self, library: TwinVisaLibrary, session: Any) -> None:
-        self._library = library
-        self._session = session
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
-        match error:
-            case None:
-                return
-            case VisaError():
-                self._library.handle_return_value(self._session, error.status)
-            case TimeoutError():
-                self._library.handle_return_value(self._session, StatusCode.error_timeout)
-            case ConnectionError():
-                self._library.handle_return_value(self._session, StatusCode.error_connection_lost)
+    def _fail(self, session: Any, error: Exception) -> NoReturn:
+        if isinstance(error, VisaError):
+            status = error.status
+        else:
+            status = StatusCode.error_timeout if isinstance(error, TimeoutError) else StatusCode.error_connection_lost
+        self._last_status = status
+        if session is not None:
+            self._last_status_in_session[session] = status
+        raise VisaIOError(status) from error
 
 
 def _seconds(milliseconds: SupportsInt) -> float:

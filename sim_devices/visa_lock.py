@@ -47,9 +47,7 @@ class ResourceLock:
             return self._holder == session
         return not self._sharing or session in self._sharing
 
-    def acquire(
-        self, session: int, kind: Lock, timeout: float, key: str | None = None
-    ) -> tuple[str | None, StatusCode]:
+    def acquire(self, session: int, kind: Lock, timeout: float, key: str | None = None) -> tuple[str, StatusCode]:
         """Take the lock, waiting for others to give it back.
 
         Parameters
@@ -66,7 +64,7 @@ class ResourceLock:
         Returns
         -------
         tuple
-            The access key (None for an exclusive lock) and the completion code.
+            The access key (empty for an exclusive lock) and the completion code.
 
         Raises
         ------
@@ -79,7 +77,7 @@ class ResourceLock:
                 self._holder = session
                 self._nesting += 1
                 nested = self._nesting > 1
-                return None, StatusCode.success_nested_exclusive if nested else StatusCode.success
+                return "", StatusCode.success_nested_exclusive if nested else StatusCode.success
             if key is not None and self._key is not None and key != self._key:
                 raise VisaError(StatusCode.error_invalid_access_key)
             self._wait(lambda: self._may_share(session, key), timeout)

@@ -56,8 +56,6 @@ class VisaSession:
         self.resource_name = str(parsed)
         self.lock = lock
         self.attributes = _initial_attributes(parsed)
-        self._timeout = 0.0
-        self._termination: bytes | None = None
         self._apply_attributes()
         self._session = bench.connect(self.resource_name, client, on_output)
 
@@ -139,7 +137,11 @@ class VisaSession:
         self._timeout = threading.TIMEOUT_MAX if milliseconds == constants.VI_TMO_INFINITE else milliseconds / 1000
         enabled = bool(self.attributes[ResourceAttribute.termchar_enabled])
         enabled |= self.attributes.get(ResourceAttribute.asrl_end_in) == SerialTermination.termination_char
-        self._termination = bytes([self.attributes[ResourceAttribute.termchar]]) if enabled else None
+        character = bytes([self.attributes[ResourceAttribute.termchar]])
+        self._termination: bytes | None = character if enabled else None
+        ends_lines = self.attributes.get(ResourceAttribute.asrl_end_out) == SerialTermination.termination_char
+        self._line_end = character if ends_lines else b""
+        self._send_end = bool(self.attributes[ResourceAttribute.send_end_enabled])
 
 
 class StreamSession(VisaSession):
@@ -149,27 +151,16 @@ class StreamSession(VisaSession):
         self._buffer = bytearray()
         self._transfer = threading.Lock()
         self._news = threading.Event()
-        super().__init__(bench, parsed, client, lock, self._news.set)
+        self._readers = 0
+        super().__init__(bench, parsed, client, lock, self._notice)
 
     def write(self, data: bytes) -> None:
         """Send bytes; each complete message among them is executed."""
-        if self.attributes.get(ResourceAttribute.asrl_end_out) == SerialTermination.termination_char:
-            data += bytes([self.attributes[ResourceAttribute.termchar]])
-        self._session.write(data)
+        self._session.write(data + self._line_end if self._line_end else data)
 
     def read(self, count: int) -> tuple[bytes, StatusCode]:
         """Read up to the termination character or to `count` bytes."""
-        deadline = 0.0
-        while True:
-            if self._buffer and (found := self._cut(count)):
-                return found
-            self._news.clear()
-            if self._fetch():
-                continue
-            deadline = deadline or time.monotonic() + self._timeout
-            if not self._news.wait(_until(deadline)):
-                self.discard_input()
-                raise TimeoutError(f"{self.resource_name}: nothing ended the read within {self._timeout} s")
+        return self._cut(count) or self._wait(count)
 
     def discard_input(self) -> None:
         """Forget the bytes that arrived and were not read."""
@@ -184,15 +175,33 @@ class StreamSession(VisaSession):
         endings = (ResourceAttribute.asrl_end_in, ResourceAttribute.asrl_end_out)
         return attribute not in endings or state not in _UNSUPPORTED_ENDINGS
 
-    def _fetch(self) -> bool:
+    def _notice(self) -> None:
+        if self._readers:
+            self._news.set()
+
+    def _wait(self, count: int) -> tuple[bytes, StatusCode]:
+        deadline = time.monotonic() + self._timeout
         with self._transfer:
-            data = self._session.take()
-            self._buffer += data
-        return bool(data)
+            self._readers += 1
+        try:
+            while True:
+                self._news.clear()
+                if found := self._cut(count):
+                    return found
+                if not self._news.wait(_until(deadline)):
+                    self.discard_input()
+                    raise TimeoutError(f"{self.resource_name}: nothing ended the read within {self._timeout} s")
+        finally:
+            with self._transfer:
+                self._readers -= 1
 
     def _cut(self, count: int) -> tuple[bytes, StatusCode] | None:
+        """Take from what has arrived, and from what is ready where that is not enough, if it ends a read."""
         with self._transfer:
             size, status = self._complete(count)
+            if status is None:
+                self._buffer += self._session.take()
+                size, status = self._complete(count)
             if status is None:
                 return None
             with memoryview(self._buffer) as view:
@@ -201,12 +210,14 @@ class StreamSession(VisaSession):
         return data, status
 
     def _complete(self, count: int) -> tuple[int, StatusCode | None]:
+        if not self._buffer:
+            return 0, None
         end = -1 if self._termination is None else self._buffer.find(self._termination, 0, count)
         if end >= 0:
             return end + 1, StatusCode.success_termination_character_read
         if len(self._buffer) >= count:
             return count, StatusCode.success_max_count_read
-        if self._buffer and not self.attributes[ResourceAttribute.suppress_end_enabled]:
+        if not self.attributes[ResourceAttribute.suppress_end_enabled]:
             return len(self._buffer), StatusCode.success
         return 0, None
 
@@ -219,7 +230,7 @@ class MessageSession(VisaSession):
     def write(self, data: bytes) -> None:
         """Send bytes, the last one with END unless the session suppresses it."""
         self._rest = None
-        self._session.write(data, end=bool(self.attributes[ResourceAttribute.send_end_enabled]))
+        self._session.write(data, end=self._send_end)
 
     def read(self, count: int) -> tuple[bytes, StatusCode]:
         """Read up to the end of the reply, the termination character where enabled, or `count` bytes."""
@@ -301,6 +312,7 @@ def _initial_attributes(parsed: rname.ResourceName) -> dict[int, Any]:
 
 
 def _address_attributes(parsed: rname.ResourceName) -> dict[int, Any]:
+    place: dict[int, Any]
     match parsed:
         case rname.TCPIPSocket():
             place = {

@@ -78,7 +78,7 @@ class Bench:
                 return name
         raise ResourceError(f"no {resource_name} on the bench {self.name}; there are: {', '.join(self.instruments)}")
 
-    def connect(self, resource_name: str, client: str, on_output: Callable[[], object] | None = None) -> FaultySession:
+    def connect(self, resource_name: str, client: str, on_output: Callable[[], None] | None = None) -> FaultySession:
         """Open a session to an instrument.
 
         Parameters
@@ -157,7 +157,7 @@ def _canonical(resource_name: str) -> str:
         raise ResourceNameError(f"{resource_name!r} is not a VISA resource name") from error
 
 
-def _report(future: "Future[object]") -> None:
+def _report(future: "Future[None]") -> None:
     try:
         future.result()
     except CancelledError:

@@ -250,10 +250,8 @@ def test_attributes_have_the_values_of_their_interface(connect, manager):
 
 
 def test_wrong_attributes_are_refused(connect):
-    device = connect(SOCKET)
-    assert (
-        failure(device.get_visa_attribute, ResourceAttribute.asrl_baud_rate) == StatusCode.error_nonsupported_attribute
-    )
+    device, baud_rate = connect(SOCKET), ResourceAttribute.asrl_baud_rate
+    assert failure(device.get_visa_attribute, baud_rate) == StatusCode.error_nonsupported_attribute
     assert failure(device.set_visa_attribute, ResourceAttribute.tcpip_port, 1) == StatusCode.error_attribute_read_only
     for attribute, state in [(ResourceAttribute.timeout_value, -1), (ResourceAttribute.termchar, 256)]:
         assert failure(device.set_visa_attribute, attribute, state) == StatusCode.error_nonsupported_attribute_state
@@ -378,9 +376,8 @@ def test_threads_with_a_session_each_get_their_own_replies(connect, name):
 
     def ask(count):
         device = connect(name)
-        for _ in range(300):
-            if device.query(f"*ESE {count};*ESE?").strip() != str(count):
-                wrong.append(count)
+        replies = [device.query(f"*ESE {count};*ESE?").strip() for _ in range(300)]
+        wrong.extend(reply for reply in replies if reply != str(count))
 
     threads = [threading.Thread(target=ask, args=(number,)) for number in range(1, 5)]
     for thread in threads:

@@ -1,0 +1,114 @@
+import logging
+import threading
+import time
+from types import SimpleNamespace
+
+import pytest
+
+from sim_devices import benches
+from sim_devices.benches import Bench, BenchNameError, BenchOptionError, ResourceError, ResourceNameError
+from sim_devices.scpi import Instrument
+
+SOCKET = "TCPIP0::probe::5025::SOCKET"
+
+
+class Cold(Instrument):
+    """Takes long to warm up."""
+
+    def __init__(self):
+        super().__init__("Szilard,Cold,1,1")
+        self.release = threading.Event()
+        self.thread = None
+
+    def warm_up(self):
+        self.thread = threading.current_thread()
+        self.release.wait(20)
+
+
+class Broken(Instrument):
+    """Cannot warm up."""
+
+    def warm_up(self):
+        raise RuntimeError("the kernel does not compile")
+
+
+@pytest.fixture
+def empty():
+    with Bench("empty", SimpleNamespace(now=lambda: 0.0)) as bench:
+        yield bench
+
+
+def test_a_bench_is_there_before_its_instruments_are_warm(empty):
+    instrument = Cold()
+    start = time.monotonic()
+    empty.place(instrument, SOCKET)
+    session = empty.connect(SOCKET, "test")
+    session.write(b"*IDN?\n")
+    assert session.read(100, 1.0) == (b"Szilard,Cold,1,1\n", True)
+    assert time.monotonic() - start < 1.0
+    after = empty.worker.submit(threading.current_thread)
+    assert not after.done()
+    instrument.release.set()
+    assert after.result(10) is instrument.thread
+
+
+def test_a_failed_warm_up_is_logged_and_the_bench_goes_on(empty, caplog):
+    with caplog.at_level(logging.ERROR):
+        empty.place(Broken("Szilard,Broken,1,1"), SOCKET)
+        assert empty.worker.submit(lambda: 1).result(10) == 1
+    assert "the kernel does not compile" in caplog.text
+
+
+def test_an_instrument_with_two_names_is_warmed_up_once_and_shares_its_faults(empty):
+    instrument = Cold()
+    instrument.release.set()
+    empty.place(instrument, SOCKET, "GPIB0::7::INSTR")
+    first, second = empty.connect(SOCKET, "a"), empty.connect("GPIB::7", "b")
+    first.write(b"*ESE 5\n")
+    second.write(b"*OPT?\n")
+    assert len(instrument.sessions) == 2
+
+
+def test_a_name_can_be_taken_once_only(bench):
+    with pytest.raises(ResourceError, match=r"TCPIP0::probe::5025::SOCKET is already on the bench probes"):
+        bench.place(Instrument("Szilard,Other,1,1"), "GPIB0::9::INSTR", SOCKET)
+    assert "GPIB0::9::INSTR" not in bench.instruments
+
+
+def test_an_unknown_name_is_refused_with_the_names_there_are(bench):
+    with pytest.raises(ResourceError, match=r"no GPIB0::1::INSTR on the bench probes; there are: TCPIP0::probe::5025"):
+        bench.connect("GPIB0::1::INSTR", "test")
+    with pytest.raises(ResourceNameError, match="'oven' is not a VISA resource name"):
+        bench.inject("oven", [])
+
+
+def test_a_closed_bench_admits_nobody_and_forgets_its_sessions(bench, probe):
+    session = bench.connect(SOCKET, "test")
+    session.write(b"INIT\n")
+    bench.close()
+    bench.close()
+    assert not probe.sessions
+    with pytest.raises(ConnectionResetError):
+        session.write(b"*IDN?\n")
+    with pytest.raises(ConnectionResetError, match="the bench probes is closed"):
+        bench.connect(SOCKET, "test")
+    with pytest.raises(RuntimeError):
+        bench.worker.submit(print)
+
+
+def test_closing_a_session_twice_is_no_error(bench, probe):
+    session = bench.connect(SOCKET, "test")
+    session.close()
+    session.close()
+    assert not probe.sessions
+
+
+def test_an_unknown_bench_is_refused_with_the_names_there_are():
+    with pytest.raises(BenchNameError, match="no bench named 'kitchen'; there are: thermodynamic_board"):
+        benches.open("kitchen")
+
+
+@pytest.mark.parametrize("seed", [-1, 1.5, True, "1", None])
+def test_a_seed_is_a_whole_number(seed):
+    with pytest.raises(BenchOptionError, match="seed: must be a whole number from 0 on"):
+        benches.open(seed=seed)
