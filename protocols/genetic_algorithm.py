@@ -106,8 +106,10 @@ def function_loss(outputs: ArrayLike, target: ArrayLike) -> Array:
     ndarray, shape (...)
         Infinite where an output is not finite.
     """
+    outputs = np.asarray(outputs, dtype=float)
     with np.errstate(over="ignore", invalid="ignore"):
-        return _finite(np.mean((np.asarray(outputs, dtype=float) - np.asarray(target, dtype=float)) ** 2, axis=-1))
+        losses = np.mean((outputs - np.asarray(target, dtype=float)) ** 2, axis=-1)
+    return np.where(np.isfinite(losses), losses, np.inf)
 
 
 def classification_loss(logits: ArrayLike, labels: ArrayLike) -> Array:
@@ -125,9 +127,7 @@ def classification_loss(logits: ArrayLike, labels: ArrayLike) -> Array:
     ndarray, shape (...)
         In nats; infinite where a logit is not finite.
     """
+    logits = np.asarray(logits, dtype=float)
     with np.errstate(over="ignore", invalid="ignore"):
-        return _finite(cross_entropy(logits, labels)[0].mean(axis=-1))
-
-
-def _finite(losses: Array) -> Array:
-    return np.where(np.isfinite(losses), losses, np.inf)
+        losses = cross_entropy(logits, labels)[0].mean(axis=-1)
+    return np.where(np.isfinite(logits).all(axis=(-2, -1)), losses, np.inf)

@@ -126,7 +126,7 @@ def thermal_gradient(samples: ArrayLike, delta: ArrayLike, temperature: float, i
     observable -= observable.mean(axis=1, keepdims=True)
     weighted = samples * (observable / (shots - 1))[..., np.newaxis]
     pairs = weighted.reshape(-1, cells).T @ samples.reshape(-1, cells) / rows
-    return _gradient(pairs, weighted.sum(axis=1), temperature, inputs)
+    return _gradient((pairs + pairs.T) / 2, weighted.sum(axis=1), temperature, inputs)
 
 
 def factorised_gradient(mean: ArrayLike, covariance: ArrayLike, temperature: float, inputs: ArrayLike) -> Gradient:
