@@ -23,7 +23,7 @@ _options: dict[str, Any] = {
 kernel = njit(**_options)
 """Compile a kernel: no GIL, no bounds checks, fused multiply-add, cached on disk unless TWIN_NUMBA_CACHE=0."""
 
-leaf = njit(**_options, _nrt=False)
+leaf = njit(**{**_options, "_nrt": False})
 """Compile a kernel that allocates nothing, without counting references: in an inner loop that costs more than the
 arithmetic."""
 

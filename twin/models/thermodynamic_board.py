@@ -1,0 +1,292 @@
+"""A thermodynamic board: a programmable network of noisy nonlinear cells that is sampled.
+
+The energy of n cells x with inputs u is
+
+    U(x; u) = sum_i (J2_i x_i^2 + J3_i x_i^3 + J4_i x_i^4 - b_i x_i) + sum_{i<j} J_ij x_i x_j + sum_{a,i} W_ia u_a x_i,
+
+and its motion the overdamped Langevin equation dx = -dU/dx dt + sqrt(2 kT) dB (Whitelam and Casert, "Thermodynamic
+computing out of equilibrium", with mobility 1). Everything here is in model units; `Circuit` says what they are in SI.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from twin import compute
+from twin.compute import Cancelled
+from twin.kernels.moments import convert
+from twin.models.circuit import Circuit
+from twin.models.imperfections import Deviations, Imperfections, quantise
+from twin.models.program import FULL_SCALE, RAIL, Array, Program, Schedule
+from twin.models.record import Moments, Record, SampleMemoryError
+from twin.models.run import Lanes, Run, Tile, tiles
+from twin.noise import stream_key
+
+__all__ = [
+    "FULL_SCALE", "RAIL", "Cancelled", "Circuit", "Imperfections", "Integrator", "Program", "Record",
+    "SampleMemoryError", "Schedule", "ThermodynamicBoard",
+]  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Integrator:
+    """How the equation of motion is solved.
+
+    Parameters
+    ----------
+    step
+        Largest time step; every interval between observations is cut into equal steps. With the default the means of
+        cells with |bias| <= 5 are off by less than 1e-3 and their variances by less than 1 % at kT = 0.1.
+    scheme
+        ``ros2``, a splitting scheme of weak order 2, or ``euler``, the Euler-Maruyama scheme.
+    noise
+        ``matched``: four-bit symbols with the first five moments of a normal variate, or ``gaussian``.
+
+    Raises
+    ------
+    ValueError
+        If the step is not between 1e-6 and 0.25, or scheme or noise are unknown.
+    """
+
+    step: float = 1 / 32
+    scheme: compute.Scheme = "ros2"
+    noise: compute.Noise = "matched"
+
+    def __post_init__(self) -> None:
+        if not 1e-6 <= self.step <= 0.25:
+            raise ValueError(f"integrator: step is {self.step}; allowed are 1e-6 to 0.25 units of time")
+        for name, value, allowed in (
+            ("scheme", self.scheme, ("ros2", "euler")),
+            ("noise", self.noise, ("matched", "gaussian")),
+        ):
+            if value not in allowed:
+                raise ValueError(f"integrator: {name} is {value!r}; allowed are {', '.join(allowed)}")
+
+
+class ThermodynamicBoard:
+    """One board: its size, its circuit, its deviations and how its motion is solved.
+
+    Parameters
+    ----------
+    cells, inputs
+        Size: the most cells and inputs a program may have.
+    circuit
+        What a model unit is in SI units.
+    imperfections
+        How it deviates from its equation of motion.
+    integrator
+        How the equation is solved.
+    seed, name
+        Which board it is: the seed draws its static deviations, the name is part of every noise key.
+
+    Raises
+    ------
+    ValueError
+        If the size is out of range.
+    """
+
+    def __init__(
+        self,
+        *,
+        cells: int = 256,
+        inputs: int = 1024,
+        circuit: Circuit | None = None,
+        imperfections: Imperfections | None = None,
+        integrator: Integrator | None = None,
+        seed: int = 0,
+        name: str = "board",
+    ) -> None:
+        for what, value, least, most in (("cells", cells, 1, 65535), ("inputs", inputs, 0, 65535)):
+            if not least <= value <= most:
+                raise ValueError(f"board: {what} is {value}; allowed are {least} to {most}")
+        self.cells = cells
+        self.inputs = inputs
+        self.circuit = circuit or Circuit()
+        self.imperfections = imperfections or Imperfections()
+        self.integrator = integrator or Integrator()
+        self.seed = seed
+        self.name = name
+        self._deviations = Deviations(self.imperfections, cells, inputs, seed, name)
+
+    def realise(self, program: Program) -> Program:
+        """Return a program as the converters of the board put it out; what deviates behind them stays hidden."""
+        size = self.imperfections
+        return replace(
+            program,
+            couplings=quantise(program.couplings, FULL_SCALE["coupling"][1], size.coupling_bits),
+            bias=quantise(program.bias, FULL_SCALE["bias"][1], size.bias_bits),
+            weights=quantise(program.weights, FULL_SCALE["weight"][1], size.weight_bits),
+        )
+
+    def warm_up(self) -> None:
+        """Compile every kernel, or load it from disk, before the first run."""
+        one = np.zeros(1)
+        program = Program(np.zeros((1, 1)), one, np.zeros((1, 0)), one + 1, one, one)
+        for schedule in (Schedule("reset", 2, 0.1), Schedule("serial", 2, 0.1)):
+            for covariances in (True, False):
+                self.simulate(
+                    [program], np.zeros((1, 0)), schedule,
+                    temperature=0.1, seed=0, acquisition=0, covariances=covariances,
+                )  # fmt: skip
+
+    def simulate(
+        self,
+        programs: Sequence[Program],
+        inputs: npt.ArrayLike,
+        schedule: Schedule,
+        *,
+        temperature: float | Array,
+        seed: int,
+        acquisition: int,
+        time: float = 0.0,
+        keep_samples: bool = True,
+        cells: npt.ArrayLike | None = None,
+        projections: npt.ArrayLike | None = None,
+        covariances: bool = True,
+        slots: npt.ArrayLike | None = None,
+        rows: npt.ArrayLike | None = None,
+        cancelled: Callable[[], bool] | None = None,
+    ) -> Record:
+        """Run every program with every row of inputs.
+
+        Memory stays bounded for any number of shots unless samples are kept. Equal arguments give equal data, whatever
+        the number of threads; and a program in a slot with a numbered row gives equal data whatever runs beside it.
+
+        Parameters
+        ----------
+        programs
+            P programs of equal size.
+        inputs
+            (K, k) rows of input.
+        schedule
+            When cells are sampled.
+        temperature
+            kT, one for all cells or (n,).
+        seed, acquisition
+            Together with the name of the board they key the noise.
+        time
+            Board time in s, which the drift depends on.
+        keep_samples
+            Whether to return the raw samples.
+        cells
+            Cells to read, counted from 0; all by default. Cells that these are not coupled to are not simulated.
+        projections
+            (p, c) linear combinations of the cells read, or (K, p, c) for each row.
+        covariances
+            Whether to return covariances, which projections need.
+        slots, rows
+            Numbers of the programs (below 65536) and rows (below 2^32) in the address of the noise; by default their
+            positions.
+        cancelled
+            Asked every 20 ms whether to give up.
+
+        Returns
+        -------
+        Record
+            Samples and moments, program by program and row by row.
+
+        Raises
+        ------
+        ValueError
+            If arguments do not fit each other or the board, or are not finite.
+        SampleMemoryError
+            If the result has more than 2^26 samples or covariances.
+        Cancelled
+            If ``cancelled`` said so.
+        """
+        self._check_size(programs)
+        run = Run([self.realise(program) for program in programs], inputs, temperature, cells, slots, rows)
+        run.check_memory(schedule, keep_samples, covariances)
+        linear = run.checked_projections(projections, covariances)
+        force = self._deviations.force(run.size, time / self.circuit.time_constant)
+        moments = Moments(run.groups, run.read.size, schedule, covariances)
+        kept = np.empty((*run.groups, schedule.shots, run.read.size), np.float32) if keep_samples else None
+        for tile in tiles(*run.groups, schedule.shots, run.read.size):
+            network = run.network(tile, force, self._deviations)
+            first_group = tile.programs.start * run.groups[1] + tile.rows.start
+            for done, chunk in self._chunks(run, tile, network, schedule, seed, acquisition, cancelled):
+                moments.add(first_group, done, chunk.reshape(-1, *chunk.shape[2:]))
+                if kept is not None:
+                    kept[tile.programs, tile.rows, done : done + chunk.shape[2]] = chunk
+        return moments.record(kept, linear)
+
+    def _check_size(self, programs: Sequence[Program]) -> None:
+        for program in programs:
+            cells, inputs = program.weights.shape
+            if cells > self.cells or inputs > self.inputs:
+                raise ValueError(
+                    f"run: {cells} cells with {inputs} inputs; the board has {self.cells} with {self.inputs}"
+                )
+
+    def _chunks(
+        self,
+        run: Run,
+        tile: Tile,
+        network: tuple[Lanes, Lanes, Lanes],
+        schedule: Schedule,
+        seed: int,
+        acquisition: int,
+        cancelled: Callable[[], bool] | None,
+    ) -> Iterator[tuple[int, npt.NDArray[np.float32]]]:
+        """Simulate a tile and yield (shots before, (programs, rows, shots, cells read)) chunk by chunk."""
+        key = stream_key(seed, self.name, acquisition)
+        start = np.broadcast_to(np.asarray(0.0 if schedule.start is None else schedule.start, np.float64), (run.size,))
+        start = start[run.simulated]
+        state = None
+        if schedule.serial:
+            shape = (network[1].shape[0], network[1].shape[1], run.simulated.size)
+            state = np.broadcast_to(start, shape).astype(np.float32)
+        for done in range(0, schedule.shots, tile.shots):
+            shots = min(tile.shots, schedule.shots - done)
+            samples = compute.sample_network(
+                *network,
+                run.temperature,
+                key=key,
+                trajectories=1 if schedule.serial else shots,
+                first_trajectory=0 if schedule.serial else done,
+                observations=shots if schedule.serial else 1,
+                done=done if schedule.serial else 0,
+                first=schedule.first,
+                interval=schedule.observation_time,
+                step=self.integrator.step,
+                scheme=self.integrator.scheme,
+                noise=self.integrator.noise,
+                rail=RAIL,
+                read=np.searchsorted(run.simulated, run.read),
+                start=start,
+                state=state,
+                slots=run.slots[tile.programs],
+                rows=run.rows[tile.rows],
+                cells=run.simulated,
+                settling_time=self.imperfections.settling_time,
+                cancelled=cancelled,
+            )
+            self._convert(run, tile, schedule, samples, done, stream_key(seed, self.name, acquisition, "read-out"))
+            yield done, samples.reshape(*samples.shape[:2], shots, run.read.size)
+
+    def _convert(
+        self,
+        run: Run,
+        tile: Tile,
+        schedule: Schedule,
+        samples: npt.NDArray[np.float32],
+        done: int,
+        key: tuple[int, int],
+    ) -> None:
+        """Do to samples what read noise and the converter do."""
+        size = self.imperfections
+        if not (size.read_noise or size.adc_bits):
+            return
+        codes = 2.0 ** (size.adc_bits - 1) if size.adc_bits else 0.0
+        code = size.adc_range / codes if codes else 0.0
+        flat = samples.reshape(-1, *samples.shape[2:])
+        slots, rows = run.slots[tile.programs], run.rows[tile.rows]
+        first, observation = (0, done) if schedule.serial else (done, 0)
+        compute.run_sliced(
+            lambda begin, end: convert(
+                begin, end, flat, rows, slots, run.read, first, observation, size.read_noise, code, codes, *key
+            ),
+            len(flat),
+        )
