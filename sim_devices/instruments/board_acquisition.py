@@ -4,11 +4,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from twin.models.thermodynamic_board import Program, Record, Schedule, ThermodynamicBoard
 
 from sim_devices.scpi import ScpiError
 from twin.clock import Clock
+from twin.models.thermodynamic_board import Program, Record, Schedule, ThermodynamicBoard
 
+MEAN, VARIANCE, COVARIANCE = 1, 2, 3
+"""Moments that a run may keep; 0 is none."""
 MEMORY = 2**26
 """Values that the sample memory holds."""
 COST = 1e13
@@ -62,8 +64,12 @@ class Order:
     ----------
     programs : tuple of Program
         Live images, one per listed slot.
+    slots : tuple of int
+        Their slots, in the same order.
     inputs : ndarray, shape (rows, k)
         Rows of inputs, -1..1.
+    first_row : int
+        Number of the first row, counted from 0.
     schedule : Schedule
         Sampling, in model units of time.
     timing : Timing
@@ -74,18 +80,20 @@ class Order:
         Address of the noise.
     cells : ndarray of int
         Cells to read, counted from 0.
-    projections : ndarray, shape (rows or 1, k, cells read), or None
+    projections : ndarray, shape (p, cells read) or (rows, p, cells read), or None
         Linear combinations of the cells that are read.
     keep_samples : bool
         Keep every sample, not moments only.
     threshold : float or None
         Level of 1-bit conversion, in model units.
     moments : int
-        Highest moment that is kept: 0 none, 1 mean, 2 variance, 3 covariance.
+        Highest moment that is kept: 0, MEAN, VARIANCE or COVARIANCE.
     """
 
     programs: tuple[Program, ...]
+    slots: tuple[int, ...]
     inputs: np.ndarray
+    first_row: int
     schedule: Schedule
     timing: Timing
     temperature: float
@@ -97,6 +105,11 @@ class Order:
     threshold: float | None
     moments: int
 
+    @property
+    def covariances(self) -> bool:
+        """Whether the run computes covariances."""
+        return self.moments >= COVARIANCE or self.projections is not None
+
     def check(self, time_limit: float, step: float) -> None:
         """Refuse what would not fit the memory or would not end in sensible time.
 
@@ -105,9 +118,12 @@ class Order:
         ScpiError
             232, with the quantity that is too large.
         """
-        shots = len(self.programs) * len(self.inputs) * self.schedule.shots
+        groups = len(self.programs) * len(self.inputs)
+        shots = groups * self.schedule.shots
         if self.keep_samples and shots * self.cells.size > MEMORY:
             raise ScpiError(232, f"{shots * self.cells.size:.3g} samples, memory holds {MEMORY}")
+        if self.covariances and groups * self.cells.size**2 > MEMORY:
+            raise ScpiError(232, f"{groups * self.cells.size**2:.3g} covariances, memory holds {MEMORY}")
         if self.timing.total > time_limit:
             raise ScpiError(232, f"{self.timing.total:.3g} s of board time, limit {time_limit:.3g} s")
         in_use = self.programs[0].bias.size
@@ -128,6 +144,9 @@ class Order:
             keep_samples=self.keep_samples,
             cells=self.cells,
             projections=self.projections,
+            covariances=self.covariances,
+            slots=np.array(self.slots),
+            rows=self.first_row + np.arange(len(self.inputs)),
             cancelled=cancelled,
         )
         clock.sleep(self.timing.total)

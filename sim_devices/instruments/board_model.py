@@ -22,6 +22,7 @@ from sim_devices.scpi import (
     query,
     setting,
 )
+from twin.models.thermodynamic_board import FULL_SCALE
 
 RECORD = np.dtype([("i", "u2"), ("j", "u2"), ("value", "f4")])
 """A coupling in the topology SPARse: cells i < j, counted from 1."""
@@ -36,11 +37,11 @@ _SLOT = Integer(0, SLOTS - 1)
 def _quantity_commands(name: str) -> Mapping[str, Any]:
     """Return the declarations that all quantities of a program have: full scale and quantised values."""
     header = HEADERS[name]
-    quantity = QUANTITIES[name]
+    low, high = FULL_SCALE[name]
 
     @query(f"{header}:LIMit?", Choice("MINimum", "MAXimum", optional=True))
     def limit(board: "BoardModel", _: Session, which: str | None) -> float:
-        return (quantity.low if which == "MIN" else quantity.high) * board.factor(name)
+        return (low if which == "MIN" else high) * board.factor(name)
 
     @query(f"{header}:ACTual?")
     def actual(board: "BoardModel", session: Session) -> Any:
@@ -264,7 +265,8 @@ class BoardModel(BoardRails):
         if not deviation.size:
             return 0, 0
         bits = self.model.imperfections.coupling_bits or 24
-        lsb = (QUANTITIES["coupling"].high - QUANTITIES["coupling"].low) / 2**bits
+        low, high = FULL_SCALE["coupling"]
+        lsb = (high - low) / 2**bits
         worst = int(deviation.argmax())
         return round(float(deviation[worst]) / lsb), worst + 1
 

@@ -5,45 +5,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from twin.models.thermodynamic_board import Program
 
 from sim_devices.instruments.board_units import ROUNDING
 from sim_devices.scpi import ScpiError
+from twin.models.thermodynamic_board import FULL_SCALE, Program
 
 SLOTS = 64
 
 
-@dataclass(frozen=True)
-class Quantity:
-    """One programmable quantity of the board.
-
-    Parameters
-    ----------
-    name : str
-        Key of the quantity, also of its unit in `twin.models.thermodynamic_board.Circuit.factor`.
-    low, high : float
-        Full scale, in model units.
-    reset : float
-        Value in an empty slot, in model units.
-    """
-
-    name: str
-    low: float
-    high: float
-    reset: float = 0.0
-
-
-QUANTITIES: Mapping[str, Quantity] = {
-    quantity.name: quantity
-    for quantity in (
-        Quantity("coupling", -8.0, 8.0),
-        Quantity("bias", -16.0, 16.0),
-        Quantity("weight", -8.0, 8.0),
-        Quantity("quadratic", -4.0, 4.0, reset=0.5),
-        Quantity("cubic", -2.0, 2.0),
-        Quantity("quartic", 0.0, 4.0),
-    )
-}
+QUANTITIES = ("coupling", "bias", "weight", "quadratic", "cubic", "quartic")
+"""What a program consists of; also the names of their units and full scales in the twin."""
+RESET_VALUES: Mapping[str, float] = dict.fromkeys(QUANTITIES, 0.0) | {"quadratic": 0.5}
+"""What an empty slot holds, in model units."""
 
 Values = Mapping[str, np.ndarray]
 """Flat read-only float64 arrays by quantity, in model units; couplings as the upper triangle, row by row."""
@@ -115,7 +88,7 @@ class ProgramStore:
         self.layers: tuple[int, ...] = (cells,)
         self.slots = [Slot() for _ in range(SLOTS)]
         self.upper = np.triu_indices(cells, 1)
-        self._blank = {name: _frozen(np.full(self.size(name), quantity.reset)) for name, quantity in QUANTITIES.items()}
+        self._blank = {name: _frozen(np.full(self.size(name), value)) for name, value in RESET_VALUES.items()}
 
     @property
     def slot(self) -> Slot:
@@ -146,8 +119,7 @@ class ProgramStore:
             if name == "coupling":
                 raise ScpiError(201, f"expected {expected} got {values.size}")
             raise ScpiError(-223 if values.size > expected else -109, f"{name}: expected {expected} got {values.size}")
-        quantity = QUANTITIES[name]
-        values = within(values, quantity.low, quantity.high, name)
+        values = within(values, *FULL_SCALE[name], name)
         if name == "coupling":
             self._check_edges(values, self.topology, self.layers)
         self.slot.shadow = {**(self.slot.shadow or self._blank), name: _frozen(values)}
@@ -207,14 +179,15 @@ class ProgramStore:
             202 when the energy of a cell is unbounded below: a cubic term without a quartic one.
         """
         shadows = {index: self.slots[index].shadow or self._blank for index in indices}
-        for index, shadow in shadows.items():
-            (unbounded,) = np.nonzero((shadow["cubic"] != 0.0) & (shadow["quartic"] == 0.0))
-            if unbounded.size:
-                raise ScpiError(202, f"cell {unbounded[0] + 1} of slot {index} has a cubic term and no quartic one")
-        for index, shadow in shadows.items():
+        programs = {index: self.as_program(shadow) for index, shadow in shadows.items()}
+        for index, program in programs.items():
+            if program.unbounded.size:
+                cell = program.unbounded[0] + 1
+                raise ScpiError(202, f"cell {cell} of slot {index} has a cubic term and no quartic one")
+        for index, program in programs.items():
             slot = self.slots[index]
-            slot.program = self.as_program(shadow)
-            slot.shadow = slot.live = shadow
+            slot.program = program
+            slot.shadow = slot.live = shadows[index]
 
     def as_program(self, values: Values) -> Program:
         """Return flat values as the arrays that the twin takes."""

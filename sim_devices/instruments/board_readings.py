@@ -5,11 +5,12 @@ from typing import Any
 
 import numpy as np
 
-from sim_devices.instruments.board_acquisition import MEMORY, Acquisition
+from sim_devices.instruments.board_acquisition import COVARIANCE, MEAN, MEMORY, VARIANCE, Acquisition
 from sim_devices.instruments.board_rails import DATA_READY
-from sim_devices.instruments.board_sampling import RAIL, BoardSampling
+from sim_devices.instruments.board_sampling import BoardSampling
 from sim_devices.instruments.board_units import UnitReal, unit_setting
 from sim_devices.scpi import Block, Choice, Integer, ScpiError, Session, command, query, setting
+from twin.models.thermodynamic_board import RAIL
 
 CODE_BITS = 16
 """Bits of a sample in FORMat INTeger,16 where the converter is ideal."""
@@ -70,7 +71,7 @@ class BoardReadings(BoardSampling):
         acquisition = self.data()
         if not acquisition.order.keep_samples:
             factor = self.factor("signal")
-            return np.stack([self._moment(1, "mean") * factor, self._moment(2, "variance") * factor**2])
+            return np.stack([self._moment(MEAN, "mean") * factor, self._moment(VARIANCE, "variance") * factor**2])
         return self._samples(session, acquisition.taken, self._shots_ready())
 
     @query("DATA:POINts?")
@@ -122,7 +123,10 @@ class BoardReadings(BoardSampling):
 
     def _lsb(self) -> float:
         """Return the step of the converter in model units."""
-        return 2.0 * RAIL / 2.0 ** min(self.model.imperfections.adc_bits or CODE_BITS, CODE_BITS)
+        imperfections = self.model.imperfections
+        if not imperfections.adc_bits:
+            return RAIL / 2.0 ** (CODE_BITS - 1)
+        return imperfections.adc_range / 2.0 ** (min(imperfections.adc_bits, CODE_BITS) - 1)
 
     @query("CALibration:DATA?", Choice("LSB"))
     def _ask_calibration(self, _: Session, __: str) -> Block:
@@ -149,36 +153,36 @@ class BoardReadings(BoardSampling):
 
     @query("CALCulate:MEAN?")
     def _ask_mean(self, _: Session) -> np.ndarray:
-        return self._moment(1, "mean") * self.factor("signal")
+        return self._moment(MEAN, "mean") * self.factor("signal")
 
     @query("CALCulate:VARiance?")
     def _ask_variance(self, _: Session) -> np.ndarray:
-        return self._moment(2, "variance") * self.factor("signal") ** 2
+        return self._moment(VARIANCE, "variance") * self.factor("signal") ** 2
 
     @query("CALCulate:COVariance?")
     def _ask_covariance(self, _: Session) -> np.ndarray:
-        covariance = self._moment(3, "covariance")
+        covariance = self._moment(COVARIANCE, "covariance")
         first, second = np.triu_indices(covariance.shape[-1])
         return covariance[..., first, second] * self.factor("signal") ** 2
 
     @query("CALCulate:CORRelation?", _CELL, _CELL)
     def _ask_correlation(self, _: Session, first: int, second: int) -> np.ndarray:
-        covariance = self._moment(3, "covariance")
+        covariance = self._moment(COVARIANCE, "covariance")
         i, j = self.data().column(first - 1), self.data().column(second - 1)
         return covariance[..., i, j] / np.sqrt(covariance[..., i, i] * covariance[..., j, j])
 
     @query("CALCulate:SERRor?")
     def _ask_standard_error(self, _: Session) -> np.ndarray:
-        return self._moment(1, "standard_error") * self.factor("signal")
+        return self._moment(MEAN, "standard_error") * self.factor("signal")
 
     @query("CALCulate:PROJection:MEAN?")
     def _ask_projection_mean(self, _: Session) -> np.ndarray:
-        return self._moment(1, "projection_mean") * self.factor("signal")
+        return self._moment(MEAN, "projection_mean") * self.factor("signal")
 
     @query("CALCulate:PROJection:CORRelation?")
     def _ask_projection_covariance(self, _: Session) -> np.ndarray:
         """Return the covariance of every projection with every cell that was read."""
-        return self._moment(1, "projection_covariance") * self.factor("signal") ** 2
+        return self._moment(MEAN, "projection_covariance") * self.factor("signal") ** 2
 
     def _moment(self, order: int, name: str) -> np.ndarray:
         acquisition = self.data()

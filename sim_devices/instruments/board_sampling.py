@@ -1,7 +1,6 @@
 """What a run of the thermodynamic board does: inputs, noise, sampling, capture, projections, trigger."""
 
 import numpy as np
-from twin.models.thermodynamic_board import Schedule
 
 from sim_devices.instruments.board_acquisition import Order, Timing
 from sim_devices.instruments.board_model import BoardModel
@@ -22,9 +21,8 @@ from sim_devices.scpi import (
     query,
     setting,
 )
+from twin.models.thermodynamic_board import FULL_SCALE, RAIL, Schedule
 
-RAIL = 16.0
-"""Largest state of a cell, in model units."""
 TABLE_ROWS = 65536
 LONGEST_CAPTURE = 67108864
 SLOWEST_CAPTURE = 2.0**-20
@@ -127,7 +125,7 @@ class BoardSampling(BoardModel):
     noise_on = setting("NOISe[:STATe]", Boolean(), reset=False)
     noise_source = setting("NOISe:SOURce", Choice("DIGital", "NONE"), reset="DIG", guards=("idle",))
     noise_temperature = unit_setting(
-        "NOISe:TEMPerature", "temperature", UnitReal("temperature", 0.0, 4.0, default=1.0), reset=1.0
+        "NOISe:TEMPerature", "temperature", UnitReal("temperature", *FULL_SCALE["temperature"], default=1.0), reset=1.0
     )
     noise_seed = setting("NOISe:SEED", Integer(0, 2**32 - 1), reset=lambda board: board.model.seed % 2**32)
     acquisitions = 0
@@ -162,7 +160,7 @@ class BoardSampling(BoardModel):
     observation_time = unit_setting(
         "SAMPle:TOBServe",
         "time",
-        ObservationTime("time", lambda board: board.tick, 1e6, default=10.0),
+        ObservationTime("time", lambda board: 1.0 / board.ticks, 1e6, default=10.0),
         reset=10.0,
         guards=("idle",),
     )
@@ -331,7 +329,9 @@ class BoardSampling(BoardModel):
         cells = np.array(self.capture_cells if self.function == "CAPT" else self.read_cells) - 1
         order = Order(
             programs=tuple(self.programs.slots[index].program for index in self.slots),
+            slots=self.slots,
             inputs=inputs,
+            first_row=self.rows[0] - 1 if self.input_mode == "SWE" else 0,
             schedule=self._schedule(timing),
             timing=timing,
             temperature=self.noise_temperature if self.noise_on and self.noise_source != "NONE" else 0.0,
@@ -381,4 +381,5 @@ class BoardSampling(BoardModel):
         unread = np.delete(self.projections, cells, axis=2)
         if unread.any():
             raise ScpiError(-221, "a projection has a cell that SAMPle:CELLs does not read")
-        return self.projections[:, :, cells]
+        read = self.projections[:, :, cells]
+        return read if len(read) == rows else read[0]

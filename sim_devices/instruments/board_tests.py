@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 
 import numpy as np
+
 from twin.models.thermodynamic_board import Program, Record, Schedule, ThermodynamicBoard
 
 CELLS = 8
@@ -66,7 +67,7 @@ def noise_level(model: ThermodynamicBoard) -> tuple[bool, str]:
 
 def noise_correlation(model: ThermodynamicBoard) -> tuple[bool, str]:
     """Check that uncoupled cells correlate by less than 0.02."""
-    covariance = _measure(model, temperature=1.0, shots=SHOTS).covariance[0, 0]
+    covariance = np.asarray(_measure(model, temperature=1.0, shots=SHOTS).covariance)[0, 0]
     deviation = np.sqrt(np.diag(covariance))
     correlation = _largest(np.triu(covariance / np.outer(deviation, deviation), 1))
     return correlation < 0.02, f"noise cross-correlation {correlation:.3g}"
