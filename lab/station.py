@@ -298,7 +298,7 @@ def _open_bench(definition: StationDefinition, seed: int) -> Any:
     except benches.BenchNameError as error:
         raise definition.error("station.bench", str(error)) from error
     except benches.BenchOptionError as error:
-        raise definition.error("bench", str(error)) from error
+        raise StationError(f"{definition.path}: bench.{error}") from error
 
 
 def _datasheets() -> Any:
