@@ -269,7 +269,7 @@ class ThermodynamicBoard(ThermodynamicBoardRegisters):
         The lock is free between polls, so that another thread may abort.
         """
         message = command if isinstance(command, bytes) else command.encode()
-        sent = message[-40:].decode("ascii", "replace")
+        sent = message.rsplit(b";:", 1)[-1].decode()
         self.write_bytes(b"*CLS;:" + message + b";*OPC\n")
         end = time.monotonic() + deadline
         interval = SHORTEST_POLL
@@ -327,8 +327,10 @@ class ThermodynamicBoard(ThermodynamicBoardRegisters):
         )
 
     def histogram(self) -> NDArray[np.uint32]:
-        """Return the counts of the histogram: below its range, each bin, above."""
-        return self.read_array("CALC:HIST:DATA?", dtype="u4")
+        """Return the counts below the range, in each bin and above, shape (slots, rows, bins + 2)."""
+        shape = self._shape()
+        counts = self.read_array("CALC:HIST:DATA?", dtype="u4")
+        return reshaped(counts, (shape.slots, shape.rows, self.histogram_bins + 2), "the histogram")
 
     def shutdown(self) -> None:
         """Bring the board to a safe state: no run, no noise, no outputs."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -42,12 +43,17 @@ class ShapeSignal(DriverSignal):
 
 
 class SizeSignal(ShapeSignal):
-    """The number of cells or inputs in use, a change of which clears the program slots."""
+    """The number of cells or inputs in use, a change of which clears the program slots and what counts cells."""
 
     def apply(self, value: Any) -> None:
-        """Write `value`; the slots want committing anew."""
+        """Write `value`; the slots want committing anew, projections setting anew."""
+        changed = value != self.fetch()
         super().apply(value)
-        self.parent.uncommitted = True
+        if changed:
+            self.parent.uncommitted = True
+            self.parent.projections.store(None)
+            self.parent.drive_cell.store(1)
+            self.parent.forget_results()
 
 
 class SlotsSignal(ShapeSignal):
@@ -175,7 +181,11 @@ class ProgramsSignal(DriverSignal):
 
 
 class DriveSignal(DriverSignal):
-    """The bias of the cell `drive_cell`, in every slot of a run."""
+    """The bias of the cell `drive_cell`, in every slot of a run; a reading is the value seen last."""
+
+    def read(self) -> dict[str, Any]:
+        """Return the value seen last as a reading; the instrument is not asked."""
+        return {self.name: {"value": self.last, "timestamp": self.timestamp}}
 
     def fetch(self) -> float:
         """Ask for the bias in the first slot."""
@@ -211,6 +221,7 @@ class DriveCellSignal(DriverSignal):
     def apply(self, value: int) -> None:
         """Choose the cell."""
         self.store(int(value))
+        self.parent.drive.get()
 
 
 PER_CELL = ("slot", "row", "cell")
@@ -258,7 +269,9 @@ class ThermodynamicBoard(DriverDevice):
         kind=Kind.omitted,
     )
     programs = driver_signal("program", cls=ProgramsSignal, dims=("slot",), kind=Kind.omitted)
-    drive = driver_signal("bias_element", cls=DriveSignal, units="model unit", limits=FULL_SCALE["bias"])
+    drive = driver_signal(
+        "bias_element", cls=DriveSignal, kind=Kind.normal, units="model unit", limits=FULL_SCALE["bias"]
+    )
     drive_cell = driver_signal("drive_cell", cls=DriveCellSignal, dtype="integer", limits=(1, 256))
 
     mean = result_signal(dims=PER_CELL, units="model unit")
@@ -288,6 +301,7 @@ class ThermodynamicBoard(DriverDevice):
         self.projections.store(None)
         self.programs.store(())
         self.drive_cell.store(1)
+        self.drive.store(math.nan)
         for signal in (self.cells, self.shots, self.slots, self.rows):
             signal.get()
 
@@ -315,17 +329,20 @@ class ThermodynamicBoard(DriverDevice):
                 signal.clear()
 
     def load_programs(self, programs: Sequence[BoardProgram]) -> None:
-        """Put programs into slots 0, 1, ..., commit them and select them for runs, on the device's thread."""
+        """Put programs into slots 0, 1, ..., and select them for runs, on the device's thread.
+
+        They are committed at once where the outputs are on, otherwise when the board is staged.
+        """
         for signal, size in ((self.cells, programs[0].cells), (self.inputs, programs[0].inputs)):
-            if signal.get() != size:
-                signal.apply(size)
+            signal.apply(size)
+        commit = self.driver.outputs_enabled
         self.uncommitted = True
         for slot, program in enumerate(programs):
-            parameters = {name: getattr(program, name) for name in FULL_SCALE}
-            self.driver.program(slot, commit=True, **parameters)
+            self.driver.program(slot, commit=commit, **{name: getattr(program, name) for name in FULL_SCALE})
         self.driver.select(0)
         self.slots.apply(range(len(programs)))
-        self.uncommitted = False
+        self.drive.store(float(programs[0].bias[self.drive_cell.last - 1]))
+        self.uncommitted = not commit
 
     def prepare_acquisition(self) -> None:
         """Set units and encoding, switch outputs and noise on, and commit."""
@@ -334,6 +351,7 @@ class ThermodynamicBoard(DriverDevice):
         self.driver.switch_outputs(True)
         self.driver.noise_enabled = True
         self.readout.get()
+        self.drive.get()
         self._commit()
 
     def _commit(self) -> None:
