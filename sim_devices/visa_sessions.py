@@ -148,7 +148,8 @@ class StreamSession(VisaSession):
     """A raw socket or a serial line: replies arrive as they are made, and nothing marks their end but their bytes."""
 
     def __init__(self, bench: Bench, parsed: rname.ResourceName, client: str, lock: ResourceLock) -> None:
-        self._buffer = bytearray()
+        self._arrived = b""
+        self._offset = 0
         self._transfer = threading.Lock()
         self._news = threading.Event()
         self._readers = 0
@@ -165,11 +166,11 @@ class StreamSession(VisaSession):
     def discard_input(self) -> None:
         """Forget the bytes that arrived and were not read."""
         with self._transfer:
-            self._buffer.clear()
+            self._arrived, self._offset = b"", 0
 
     def read_stb(self) -> int:
         """Read the status byte; bytes that wait here count as a message available."""
-        return super().read_stb() | (MESSAGE_AVAILABLE if self._buffer else 0)
+        return super().read_stb() | (MESSAGE_AVAILABLE if self._arrived else 0)
 
     def _accepts(self, attribute: int, state: Any) -> bool:
         endings = (ResourceAttribute.asrl_end_in, ResourceAttribute.asrl_end_out)
@@ -200,25 +201,28 @@ class StreamSession(VisaSession):
         with self._transfer:
             size, status = self._complete(count)
             if status is None:
-                self._buffer += self._session.take()
+                self._arrived, self._offset = self._arrived[self._offset :] + self._session.take(), 0
                 size, status = self._complete(count)
             if status is None:
                 return None
-            with memoryview(self._buffer) as view:
-                data = bytes(view[:size])
-            del self._buffer[:size]
+            data = self._arrived[self._offset : self._offset + size]
+            self._offset += size
+            if self._offset == len(self._arrived):
+                self._arrived, self._offset = b"", 0
         return data, status
 
     def _complete(self, count: int) -> tuple[int, StatusCode | None]:
-        if not self._buffer:
+        available = len(self._arrived) - self._offset
+        if not available:
             return 0, None
-        end = -1 if self._termination is None else self._buffer.find(self._termination, 0, count)
-        if end >= 0:
-            return end + 1, StatusCode.success_termination_character_read
-        if len(self._buffer) >= count:
+        if self._termination is not None:
+            end = self._arrived.find(self._termination, self._offset, self._offset + count)
+            if end >= 0:
+                return end + 1 - self._offset, StatusCode.success_termination_character_read
+        if available >= count:
             return count, StatusCode.success_max_count_read
         if not self.attributes[ResourceAttribute.suppress_end_enabled]:
-            return len(self._buffer), StatusCode.success
+            return available, StatusCode.success
         return 0, None
 
 
