@@ -55,9 +55,9 @@ class CommandLine(click.Group):
 
 def _named(arguments: Sequence[str]) -> str:
     """Return the plan that arguments of `lab run` name, known or not."""
-    words = [argument for argument in arguments[1:] if not argument.startswith("-")]
-    known = (word for word in words if word.replace("-", "_") in plan_names())
-    return next(known, words[0] if words else "").replace("-", "_")
+    known = [word for word in arguments[1:] if word.replace("-", "_") in plan_names()]
+    words = [*known, *(word for word in arguments[1:2] if not word.startswith("-")), ""]
+    return words[0].replace("-", "_")
 
 
 def _complain(error: BaseException) -> int:

@@ -45,9 +45,11 @@ class PlanGroup(click.Group):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Allow options before the name of the plan."""
-        plans = {name for plan in plan_names() for name in (plan, plan.replace("_", "-"))}
         if args and args[0].startswith("-") and args[0] not in ctx.help_option_names:
-            args = sorted(args, key=lambda argument: argument != next((name for name in args if name in plans), None))
+            known = [index for index, word in enumerate(args) if word.replace("-", "_") in plan_names()]
+            if not known:
+                ctx.fail(f"no plan named; plans are {', '.join(plan_names())}")
+            args = [args[known[0]], *args[: known[0]], *args[known[0] + 1 :]]
         return super().parse_args(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
@@ -95,6 +97,7 @@ def _common_options() -> list[click.Option]:
         click.Option(
             ["--directory"],
             type=click.Path(file_okay=False, path_type=Path),
+            default=None,
             is_eager=True,
             help="Where runs are stored.  [default: $LAB_RUNS or ./runs]",
         ),

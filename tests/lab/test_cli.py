@@ -1,11 +1,12 @@
 import json
-import os
 import re
 import signal
 import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -41,11 +42,16 @@ def lab(*arguments: Any) -> Result:
     return CliRunner().invoke(main, [str(argument) for argument in arguments])
 
 
-def start(*arguments: Any, **options: Any) -> subprocess.Popen[str]:
+@contextmanager
+def started(*arguments: Any) -> Iterator[subprocess.Popen[str]]:
+    """Run `lab` in a process of its own, which does not outlive the block."""
     command = [sys.executable, "-m", "lab", *map(str, arguments)]
-    return subprocess.Popen(
-        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options
-    )
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=pipe, stderr=pipe, text=True) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
 def last_json(text: str) -> dict[str, Any]:
@@ -141,8 +147,9 @@ def test_without_json_the_result_is_a_table():
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ("run", "activation_curve"),
+        ("run", "plans are activation_curve"),
         ("run nosuch", "no plan 'nosuch'"),
+        ("run --station twin nosuch", "no plan named; plans are activation_curve"),
         ("run activation_kurve", "did you mean activation_curve?"),
         ("run activation_curve --nosuch 1", "--nosuch"),
         ("run activation_curve --observation-tme 1", "--observation-time"),
@@ -171,9 +178,9 @@ def test_without_json_the_result_is_a_table():
     ],
 )
 def test_nonsense_is_a_bad_argument_in_plain_words(arguments, said):
-    started = time.perf_counter()
-    done = lab(*arguments.split(), "--json") if arguments != "run" else lab("run", "--json")
-    seconds = time.perf_counter() - started
+    begun = time.perf_counter()
+    done = lab(*arguments.split(), "--json")
+    seconds = time.perf_counter() - begun
     assert done.exit_code == 1, done.stderr
     assert said in done.stderr
     assert "Traceback" not in done.stderr
@@ -303,20 +310,26 @@ def served(process: subprocess.Popen[str]) -> int:
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_served_bench_gives_what_the_twin_gives_and_stops_cleanly(tmp_path, number):
-    started = time.perf_counter()
-    process = start("serve", "--port", 0, "--seed", 1)
-    try:
-        port = served(process)
-        assert time.perf_counter() - started < 5  # two seconds on a machine that has nothing else to do
-        over_tcp = lab(*QUICK, "--json", "--station", station_file(tmp_path, port))
+    with started("serve", "--port", 0, "--seed", 1) as server:
+        over_tcp = lab(*QUICK, "--json", "--station", station_file(tmp_path, served(server)))
         assert over_tcp.exit_code == 0, over_tcp.stderr
         in_process = lab(*QUICK, "--json")
         assert last_json(over_tcp.stdout)["result"] == last_json(in_process.stdout)["result"]
-    finally:
-        process.send_signal(number)
-        _, err = process.communicate(timeout=20)
-    assert process.returncode == 0, err
+        server.send_signal(number)
+        _, err = server.communicate(timeout=20)
+    assert server.returncode == 0, err
     assert "Traceback" not in err
+
+
+@pytest.mark.slow
+def test_a_bench_is_served_within_two_seconds():
+    def seconds() -> float:
+        begun = time.perf_counter()
+        with started("serve", "--port", 0) as server:
+            served(server)
+            return time.perf_counter() - begun
+
+    assert min(seconds() for _ in range(3)) < 2.0
 
 
 @pytest.mark.slow
@@ -324,17 +337,17 @@ def test_a_port_in_use_is_refused_in_plain_words():
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
-        done = lab("serve", "--port", taken.getsockname()[1])
+        port = taken.getsockname()[1]
+        done = lab("serve", "--port", port)
     assert done.exit_code == 2
-    assert str(taken) or done.stderr.count("\n") == 1
-    assert "Traceback" not in done.stderr
+    assert str(port) in done.stderr
+    assert done.stderr.count("\n") == 1
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("numbers", [[signal.SIGTERM], [signal.SIGINT], [signal.SIGINT, signal.SIGINT]])
-def test_an_interrupted_run_is_an_abort_whose_data_are_kept(runs, numbers):
-    process = start(*ENDLESS, "--json", env=os.environ | {"LAB_RUNS": str(runs)})
-    try:
+def test_an_interrupted_run_is_an_abort_whose_data_are_kept(numbers):
+    with started(*ENDLESS, "--json") as process:
         assert process.stderr is not None
         seen = ""
         while not seen.startswith("step"):
@@ -342,12 +355,9 @@ def test_an_interrupted_run_is_an_abort_whose_data_are_kept(runs, numbers):
             assert seen, "ended before it learnt anything"
         for number in numbers:
             process.send_signal(number)
-            time_between = time.monotonic() + 0.2
-            while time.monotonic() < time_between and process.poll() is None:
-                pass
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(0.2)
         out, err = process.communicate(timeout=60)
-    finally:
-        process.kill()
     assert process.returncode == 2, err
     outcome = last_json(out)
     assert outcome["exit_status"] == "abort"
