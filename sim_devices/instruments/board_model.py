@@ -29,7 +29,7 @@ RECORD = np.dtype([("i", "u2"), ("j", "u2"), ("value", "f4")])
 SWITCH_SETTLING = 5e-5
 """Least time from writing the analog switches until they are stable, s."""
 
-HEADERS = {name: f"MODel:{name[:4].upper()}{name[4:]}" for name in QUANTITIES}
+HEADERS = {name: f"MODel:{name[:4].upper()}{name[4:]}" for name in QUANTITIES} | {"cubic": "MODel:CUBic"}
 _CELL = Integer(1, lambda board: board.cells)
 _SLOT = Integer(0, SLOTS - 1)
 
