@@ -22,10 +22,10 @@ Data: TypeAlias = bytes | list[Token]
 """The parameters of one unit: plain comma-separated text, or tokens where strings, brackets or blocks occur."""
 
 _BLANK = re.compile(rb"[\x00-\x20]*")
-_MARK = re.compile(rb"[\n\"'#]")
+_MARK = re.compile(rb"[\n\"']|#(?=[1-9]|\Z)")
 _CLOSING = {ord('"'): re.compile(rb'["\n]'), ord("'"): re.compile(rb"['\n]")}
 _SPECIAL = re.compile(rb"[;\"'#(]")
-_TOKEN_MARK = re.compile(rb"[,;\"'#(]")
+_TOKEN_MARK = re.compile(rb"[,;\"'(]|#(?=[0-9]|\Z)")
 _AFTER_BLOCK = re.compile(rb"[\x00-\x20]*(?:([,;])|\Z)")
 
 _NEWLINE = ord("\n")
