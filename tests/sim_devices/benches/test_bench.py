@@ -7,6 +7,7 @@ import pytest
 
 from sim_devices import benches
 from sim_devices.benches import Bench, BenchNameError, BenchOptionError, ResourceError, ResourceNameError
+from sim_devices.faults import Fault
 from sim_devices.scpi import Instrument
 
 SOCKET = "TCPIP0::probe::5025::SOCKET"
@@ -19,8 +20,10 @@ class Cold(Instrument):
         super().__init__("Szilard,Cold,1,1")
         self.release = threading.Event()
         self.thread = None
+        self.warmed = 0
 
     def warm_up(self):
+        self.warmed += 1
         self.thread = threading.current_thread()
         self.release.wait(20)
 
@@ -63,10 +66,14 @@ def test_an_instrument_with_two_names_is_warmed_up_once_and_shares_its_faults(em
     instrument = Cold()
     instrument.release.set()
     empty.place(instrument, SOCKET, "GPIB0::7::INSTR")
-    first, second = empty.connect(SOCKET, "a"), empty.connect("GPIB::7", "b")
-    first.write(b"*ESE 5\n")
-    second.write(b"*OPT?\n")
-    assert len(instrument.sessions) == 2
+    empty.place(instrument, "ASRL1::INSTR")
+    empty.inject("GPIB::7", [Fault("identity", identity="X")])
+    for name in empty.instruments:
+        session = empty.connect(name, "test")
+        session.write(b"*IDN?\n")
+        assert session.read(100, 1.0) == (b"X\n", True)
+    empty.worker.submit(int).result(10)
+    assert instrument.warmed == 1
 
 
 def test_a_name_can_be_taken_once_only(bench):
