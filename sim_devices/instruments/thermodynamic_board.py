@@ -165,6 +165,10 @@ class ThermodynamicBoard(BoardReadings):
         """Return a reply at once, or as soon as the active run has ended."""
         return reply() if self._run is None else Operation(self._run.future, reply=reply)
 
+    def warm_up(self) -> None:
+        """Compile the physics, so that the first run takes no longer than the next ones."""
+        self.model.warm_up()
+
     def close(self) -> None:
         """End the active run and every session."""
         with self.lock:
