@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -99,15 +99,13 @@ class ThermodynamicBoard(ThermodynamicBoardRegisters):
             if self.slot != slot:
                 self.slot = slot
 
-    def program(self, slot: int | None = None, *, commit: bool = False, **parameters: ArrayLike) -> None:
+    def program(self, slot: int | None = None, **parameters: ArrayLike) -> None:
         """Write parameters of one program in one message; they come into force with `commit`.
 
         Parameters
         ----------
         slot : int, optional
             Slot 0..63 to select first; default the selected one.
-        commit : bool
-            Commit in the same message, and wait until the switches have settled.
         **parameters : array_like
             Any of `couplings` (n, n) symmetric or the n(n-1)/2 values of its upper triangle row by row, `bias` (n,),
             `weights` (n, k), `quadratic`, `cubic`, `quartic` (n,).
@@ -119,20 +117,34 @@ class ThermodynamicBoard(ThermodynamicBoardRegisters):
         InstrumentError
             If the board refuses it.
         """
-        units: list[Any] = []
-        if slot is not None:
-            units.append(f"MOD:SEL {strict_integer(slot, (0, SLOTS - 1))}")
+        with self.lock:
+            self.execute(self._program_message(slot, parameters) + b"\n")
+
+    def load(self, programs: Mapping[int, Mapping[str, ArrayLike]]) -> None:
+        """Write and commit whole programs, one message each, and wait until all are in force.
+
+        Parameters
+        ----------
+        programs : mapping of int to mapping of str to array_like
+            For every slot the parameters, as of `program`.
+        """
+        with self.lock:
+            messages = [self._program_message(slot, parameters) for slot, parameters in programs.items()]
+            self.write("*CLS")
+            for message in messages:
+                self.write_bytes(message + b";:MOD:COMM\n")
+            self.complete_operation()
+
+    def _program_message(self, slot: int | None, parameters: Mapping[str, ArrayLike]) -> bytes:
+        units: list[Any] = [] if slot is None else [f"MOD:SEL {strict_integer(slot, (0, SLOTS - 1))}"]
         for name, values in parameters.items():
             header = _header(name)
             array = upper_triangle(values) if name == "couplings" else np.asarray(values, dtype=float)
             if array.size:
                 units.append((header, array))
-        with self.lock:
-            message = self.message(*units, *(["MOD:COMM"] if commit else []))
-            if commit:
-                self.complete_operation(message)
-            elif units:
-                self.execute(message + b"\n")
+        if not units:
+            raise ValueError("nothing to write: neither a slot nor a parameter is given")
+        return self.message(*units)
 
     def parameter(self, name: str) -> NDArray[np.float64]:
         """Return a parameter of the selected slot, couplings as the full matrix (n, n), weights as (n, k)."""
@@ -262,15 +274,15 @@ class ThermodynamicBoard(ThermodynamicBoardRegisters):
         self.execute("ABOR")
 
     def complete_operation(
-        self, command: str | bytes, *, deadline: float = 60.0, progress: Callable[[], None] | None = None
+        self, command: str | None = None, *, deadline: float = 60.0, progress: Callable[[], None] | None = None
     ) -> None:
-        """Write an overlapped command and poll the event register until it is complete, ever less often.
+        """Write an overlapped command, if one is given, and poll until all are complete, ever less often.
 
         The lock is free between polls, so that another thread may abort.
         """
-        message = command if isinstance(command, bytes) else command.encode()
-        sent = message.rsplit(b";:", 1)[-1].decode()
-        self.write_bytes(b"*CLS;:" + message + b";*OPC\n")
+        with self.lock:
+            sent = command or self._command
+            self.write(f"*CLS;:{command};*OPC" if command else "*OPC")
         end = time.monotonic() + deadline
         interval = SHORTEST_POLL
         while not self.event_status & 1:

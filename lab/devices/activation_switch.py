@@ -32,7 +32,7 @@ class ActivationSwitch(DriverDevice):
     A body implements `count`, which asks it `shots` times, and the hooks of `DriverDevice`.
     """
 
-    drive = driver_signal("drive", cls=HeldSignal, units="model unit", limits=(-1, 1))
+    drive = driver_signal("drive", cls=HeldSignal, kind=Kind.normal, units="model unit", limits=(-1, 1))
     shots = driver_signal("shots", cls=HeldSignal, dtype="integer", limits=(1, 16777216))
     on_count = result_signal(numpy_type=np.int64)
     off_count = result_signal(numpy_type=np.int64)
@@ -149,7 +149,7 @@ class BoardCellSwitch(ActivationSwitch):
         """Sample the cell; count the signs of its states."""
         driver = self.board.driver
         before = (driver.slot, driver.slots, driver.read_cells, driver.shots, driver.input_mode, driver.function)
-        driver.program(self.slot, commit=True, **self._parameters())
+        driver.load({self.slot: self._parameters()})
         self._configure(self.slot, (self.slot,), (self.cell,), self.shots.last, "off", "samples")
         try:
             driver.run(progress=status.report)

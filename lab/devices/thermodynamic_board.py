@@ -337,8 +337,12 @@ class ThermodynamicBoard(DriverDevice):
             signal.apply(size)
         commit = self.driver.outputs_enabled
         self.uncommitted = True
-        for slot, program in enumerate(programs):
-            self.driver.program(slot, commit=commit, **{name: getattr(program, name) for name in FULL_SCALE})
+        loads = {slot: {name: getattr(program, name) for name in FULL_SCALE} for slot, program in enumerate(programs)}
+        if commit:
+            self.driver.load(loads)
+        else:
+            for slot, parameters in loads.items():
+                self.driver.program(slot, **parameters)
         self.driver.select(0)
         self.slots.apply(range(len(programs)))
         self.drive.store(float(programs[0].bias[self.drive_cell.last - 1]))

@@ -3,6 +3,7 @@ import threading
 import numpy as np
 import pytest
 from pymeasure.adapters import ProtocolAdapter
+from pymeasure.instruments.common_base import DynamicProperty
 from pymeasure.test import expected_protocol
 
 from drivers.arrays import block
@@ -161,11 +162,23 @@ def test_a_program_is_one_message_of_blocks():
         board.program(5, couplings=couplings, bias=[0, 1, 0], weights=np.arange(1, 7).reshape(3, 2))
 
 
-def test_a_program_may_be_committed_in_the_same_message():
-    message = b"*CLS;:MOD:SEL 0;:MOD:BIAS 0.5,-0.5;:MOD:COMM;*OPC\n"
-    exchange = [*ASCII, (message, None), ("*ESR?", "0"), ("*ESR?", "1"), NO_ERROR]
+def test_programs_are_loaded_and_committed_with_one_message_each():
+    exchange = [
+        *ASCII,
+        ("*CLS", None),
+        (b"MOD:SEL 0;:MOD:BIAS 0.5,-0.5;:MOD:COMM\n", None),
+        (b"MOD:SEL 1;:MOD:BIAS 1,2;:MOD:COMM\n", None),
+        ("*OPC", None),
+        ("*ESR?", "0"),
+        ("*ESR?", "1"),
+        NO_ERROR,
+    ]
     with expected_protocol(ThermodynamicBoard, exchange) as board:
-        board.program(0, commit=True, bias=[0.5, -0.5], weights=np.zeros((2, 0)))
+        board.load({0: {"bias": [0.5, -0.5], "weights": np.zeros((2, 0))}, 1: {"bias": [1, 2]}})
+
+
+def test_no_property_is_dynamic():
+    assert not [name for name, member in properties().items() if isinstance(member, DynamicProperty)]
 
 
 @pytest.mark.parametrize(
@@ -176,11 +189,12 @@ def test_a_program_may_be_committed_in_the_same_message():
         {"couplings": np.zeros((2, 3))},
         {"bias": [np.nan]},
         {"damping": [1]},
+        {"bias": [1, 2], "slot": 64},
     ],
 )
 def test_a_program_that_cannot_be_is_not_sent(parameters):
     with pytest.raises(ValueError, match=r"\S"), expected_protocol(ThermodynamicBoard, ENCODING) as board:
-        board.program(0, **parameters)
+        board.program(**{"slot": 0, **parameters})
 
 
 def test_parameters_are_read_back_in_their_shapes():
@@ -226,7 +240,7 @@ RUN = [
     ("SAMP:COUN?", "4"),
     ("SAMP:CELL?", "(@1:2)"),
     ("SAMP:TIME?", "+1.000000E-03"),
-    (b"*CLS;:INIT;*OPC\n", None),
+    ("*CLS;:INIT;*OPC", None),
 ]
 
 
@@ -308,7 +322,7 @@ def test_shutdown_leaves_no_run_no_noise_and_no_outputs():
         NO_ERROR,
         ("NOIS 0", None),
         NO_ERROR,
-        (b"*CLS;:OUTP 0;*OPC\n", None),
+        ("*CLS;:OUTP 0;*OPC", None),
         ("*ESR?", "1"),
         NO_ERROR,
     ]
