@@ -26,7 +26,7 @@ from sim_devices.scpi import (
 from twin.clock import Clock
 
 IDENTITY = "Szilard,TB256,SN0001,1.0"
-AMBIENT = 25.0
+AMBIENT = 20.0
 """Temperature of the board, degrees Celsius."""
 RAIL_SETTLING = 1e-3
 """Time from switching the rails until they are stable, s."""
