@@ -21,6 +21,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -163,6 +164,7 @@ class _Recording:
         hold(self._lines)
         self._size = 0
         self._synced = -float("inf")
+        self._syncing = ThreadPoolExecutor(thread_name_prefix="journal")  # the files go to the disk in one go
         self._streams: dict[str, str] = {}
         self._arrays: dict[str, _ArrayFile] = {}
         _sync_directory(directory)
@@ -188,6 +190,7 @@ class _Recording:
         if self._lines >= 0:
             os.close(self._lines)
             self._lines = -1
+        self._syncing.shutdown()
 
     def _append(self, entry: Mapping[str, Any]) -> None:
         line = json.dumps(entry, cls=NumpyEncoder, separators=(",", ":")).encode() + b"\n"
@@ -201,9 +204,10 @@ class _Recording:
         self._size += len(line)
 
     def _sync(self) -> None:
-        for arrays in self._arrays.values():
-            arrays.sync()
+        arrays_synced = [self._syncing.submit(arrays.sync) for arrays in self._arrays.values()]
         os.fsync(self._lines)
+        for synced in arrays_synced:
+            synced.result()
         self._synced = time.monotonic()
 
     def _data_moved(self, stream: str, event: Mapping[str, Any]) -> dict[str, Any]:
@@ -238,6 +242,7 @@ class _ArrayFile:
         self.path = path
         self._layout = _layout(arrays)
         self._rows = 0
+        self._synced = 0
         with _hdf5_errors(path):
             self._file = h5py.File(path, "x", libver="latest")
             self._datasets = {
@@ -268,8 +273,9 @@ class _ArrayFile:
 
     def sync(self) -> None:
         handle = self._file.id.get_vfd_handle()
-        if isinstance(handle, int):
+        if self._synced < self._rows and isinstance(handle, int):
             os.fsync(handle)
+        self._synced = self._rows
 
     def close(self) -> None:
         with suppress(OSError, RuntimeError, ValueError):  # every row was flushed when it was appended
