@@ -37,7 +37,8 @@ class Fault:
         `identity`. ``dropped``: the connection is lost and the command is not executed.
     command
         Header of the commands it strikes, in the notation of the manual (``SAMPle:COUNt?`` strikes ``samp:coun?`` and
-        ``:SAMPLE:COUNT?``); ``*`` strikes every message.
+        ``:SAMPLE:COUNT?``); ``*`` strikes every message. A header that leaves out the path it shares with the one
+        before it, as in ``SAMP:TOBS 1;COUN 5``, is not found.
     rate
         Probability that it strikes, 0 to 1.
     count

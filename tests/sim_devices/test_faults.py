@@ -46,13 +46,13 @@ def test_a_mute_reply_leaves_no_error_behind(device, bench):
 
 
 def test_a_slow_reply_comes_after_its_delay(device, bench):
-    bench.inject(SOCKET, [Fault("slow", "*IDN?", delay=0.2)])
+    bench.inject(SOCKET, [Fault("slow", "*IDN?", delay=0.4)])
     start = time.monotonic()
     assert device.query("*IDN?") == IDENTITY
-    assert 0.19 < time.monotonic() - start < 1.5
+    assert 0.39 < time.monotonic() - start < 5.0
     start = time.monotonic()
     assert device.query("SAMP:COUN?") == "10"
-    assert time.monotonic() - start < 0.15
+    assert time.monotonic() - start < 0.3
 
 
 def test_a_reply_slower_than_the_time_out_is_forgotten_by_clear(device, bench):

@@ -146,7 +146,7 @@ def test_a_time_out_comes_on_time(connect, name):
     device = connect(name, timeout=100)
     start = time.monotonic()
     assert failure(device.read) == StatusCode.error_timeout
-    assert 0.08 < time.monotonic() - start < 1.0
+    assert 0.08 < time.monotonic() - start < 3.0
     device.timeout = 0
     assert failure(device.read) == StatusCode.error_timeout
     device.timeout = None
