@@ -83,7 +83,7 @@ class LearningTable:
     def __init__(self) -> None:
         self.rows: dict[Any, dict[str, Any]] = {}
         self.units: dict[str, str] = {}
-        self._descriptors: set[str] = set()
+        self._streams: dict[str, str] = {}
 
     def describe(self, descriptor: Mapping[str, Any]) -> None:
         """Take the columns that a stream brings."""
@@ -93,17 +93,18 @@ class LearningTable:
         for key, data_key in descriptor["data_keys"].items():
             if key in hinted and not data_key["shape"] and data_key["dtype"] in ("number", "integer"):
                 self.units[key] = data_key.get("units") or ""
-        self._descriptors.add(descriptor["uid"])
+        self._streams[descriptor["uid"]] = descriptor["name"]
 
-    def add(self, event: Mapping[str, Any]) -> bool:
-        """Take one event; return whether it belongs to the table."""
-        if event["descriptor"] not in self._descriptors:
-            return False
+    def add(self, event: Mapping[str, Any]) -> str | None:
+        """Take one event; return its stream if it belongs to the table."""
+        stream = self._streams.get(event["descriptor"])
+        if stream is None:
+            return None
         row = {key: value for key, value in event["data"].items() if key in self.units}
         self.rows.setdefault(row.get("epoch", event["seq_num"]), {}).update(row)
         while len(self.rows) > _ROWS:
             del self.rows[next(iter(self.rows))]
-        return True
+        return stream
 
     def last_line(self) -> str:
         """Write the latest row on one plain line."""
@@ -196,10 +197,10 @@ class Goal(Bar):
         totals = {"epoch": arguments.get("epochs"), "generation": arguments.get("generations")}
         return next((cls(key, total) for key, total in totals.items() if total), None)
 
-    def reach(self, data: Mapping[str, Any]) -> None:
-        """Take the number of the epoch or generation under way."""
+    def reach(self, data: Mapping[str, Any], *, finished: bool) -> None:
+        """Take the number of the epoch or generation under way or just finished."""
         if self._key in data:
-            self.fraction = (data[self._key] - 1) / self._total
+            self.fraction = (data[self._key] - (not finished)) / self._total
             self.name = f"{self._key} {data[self._key]} of {self._total}"
 
 
@@ -244,9 +245,9 @@ class RunDisplay:
                 self._goal = Goal.of(document)
             elif name == "descriptor":
                 self.table.describe(document)
-            elif name == "event" and self.table.add(document):
+            elif name == "event" and (stream := self.table.add(document)):
                 if self._goal is not None:
-                    self._goal.reach(document["data"])
+                    self._goal.reach(document["data"], finished=stream == "epochs" or "epoch" not in document["data"])
                 self._unsaid = True
                 self._say(self._latest)
             elif name == "stop" and self._unsaid:

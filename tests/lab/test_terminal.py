@@ -115,7 +115,12 @@ def test_a_learning_run_says_how_far_it_is(monkeypatch):
         display("descriptor", LEARNING)
         now[0] = 10.0
         display("event", event(1, epoch=3, loss=0.5, board_seconds=0.1))
-    assert "[epoch 3 of 4:  50% done, 10 s, about 10 s left]" in console.file.getvalue()  # type: ignore[attr-defined]
+        display("descriptor", EPOCHS)
+        now[0] = 20.0
+        display("event", event(1, "epochs", epoch=4, test_accuracy=0.5))
+    lines = console.file.getvalue().splitlines()  # type: ignore[attr-defined]
+    assert lines[0].endswith("[epoch 3 of 4:  50% done, 10 s, about 10 s left]")
+    assert lines[1].endswith("[epoch 4 of 4: 100% done, 20 s, about 0 s left]")
 
 
 def test_what_is_over_in_two_seconds_says_nothing(monkeypatch):
