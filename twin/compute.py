@@ -172,7 +172,7 @@ def sample_network(
     first: float,
     interval: float | None = None,
     observations: int = 1,
-    step: float = 1 / 32,
+    step: float = 0.02,
     scheme: Scheme = "ros2",
     noise: Noise = "matched",
     rail: float = 16.0,

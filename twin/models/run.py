@@ -99,7 +99,7 @@ class Run:
             raise ValueError(
                 f"run: projections have the shape {linear.shape}; finite combinations of {self.read.size} are allowed"
             )
-        if linear.ndim == 3 and len(linear) != self.groups[1]:
+        if linear.ndim == 3 and len(linear) not in (1, self.groups[1]):
             raise ValueError(f"run: projections for {len(linear)} rows; {self.groups[1]} rows are run")
         return linear
 

@@ -37,8 +37,9 @@ class Integrator:
     Parameters
     ----------
     step
-        Largest time step; every interval between observations is cut into equal steps. With the default the means of
-        cells with |bias| <= 5 are off by less than 1e-3 and their variances by less than 1 % at kT = 0.1.
+        Largest time step; every interval between observations is cut into equal steps. The bias falls as its square.
+        With the default it is, for cells with J2 from -1 to 1, J4 = 1 and |bias| <= 5, below 3e-4 in the mean and 0.2 %
+        in the variance at kT = 0.1, and below 0.5 % of either at kT = 1.
     scheme
         ``ros2``, a splitting scheme of weak order 2, or ``euler``, the Euler-Maruyama scheme.
     noise
@@ -50,7 +51,7 @@ class Integrator:
         If the step is not between 1e-6 and 0.25, or scheme or noise are unknown.
     """
 
-    step: float = 1 / 32
+    step: float = 0.02
     scheme: compute.Scheme = "ros2"
     noise: compute.Noise = "matched"
 
