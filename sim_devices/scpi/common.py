@@ -176,10 +176,11 @@ class CommonCommands:
 
     @command("FORMat[:DATA]", Choice("ASCii", "INTeger", "REAL"), Integer(0, 64, optional=True), owner=False)
     def _common_set_format(self, session: Session, kind: str, length: int | None) -> None:
-        name = kind if kind == "ASC" and not length else f"{kind},{length}"
         formats = session.instrument.formats
-        if name not in formats:
-            raise ScpiError(-224, f"{name} is not {' or '.join(formats)}")
+        wanted = f"{kind},{length}" if length else kind
+        name = next((name for name in formats if wanted in (name, name.partition(",")[0])), None)
+        if name is None:
+            raise ScpiError(-224, f"{wanted} is not {' or '.join(formats)}")
         session.data_format = DataFormat(name, session.data_format.swapped)
 
     @query("FORMat[:DATA]?")

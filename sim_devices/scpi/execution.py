@@ -153,7 +153,12 @@ def _report_failure(future: "Future[Any]", session: Session) -> None:
 
 
 def _result(future: "Future[Any]") -> Any:
-    """Return the result of an operation, None where its failure has been reported."""
+    """Return the result of an operation; None where it failed, which has been reported."""
     if future.cancelled():
         raise ScpiError(-230, "the operation was aborted")
-    return None if future.exception() is not None else future.result()
+    if future.exception() is not None:
+        return None
+    result = future.result()
+    if result is None:
+        raise TypeError("a query returned no response data")
+    return result

@@ -9,7 +9,7 @@ import numpy as np
 
 from sim_devices.scpi.errors import ScpiError
 
-ASCII_VALUES = 1 << 22
+ASCII_VALUES = 1 << 20
 """Largest number of array elements that are written as text."""
 
 _BLOCK_TYPES = {"INT,16": "i2", "INT,32": "i4", "REAL,32": "f4", "REAL,64": "f8"}
@@ -165,12 +165,16 @@ def _array_text(value: np.ndarray) -> bytes:
     if value.dtype.kind in "biu":
         return ",".join(map(str, value.astype(int).reshape(-1).tolist())).encode()
     flat = np.asarray(value, dtype=value.dtype if value.dtype == np.float32 else float).reshape(-1)
-    texts = ("%+.6E," * flat.size % tuple(flat.tolist())).split(",")[:-1]
-    for index in np.flatnonzero(np.array(texts or [], dtype=float).astype(flat.dtype) != flat):
-        texts[index] = _nr3(float(flat[index]), flat.dtype.type)
+    texts = np.full(flat.shape, "", dtype=object)
+    left = np.arange(flat.size)
+    for digits in (6, 8, 16):
+        numbers = flat[left]
+        texts[left] = (f"%+.{digits}E " * left.size % tuple(numbers.tolist())).split()
+        read_back = np.fromiter(map(float, texts[left]), float, left.size).astype(flat.dtype)
+        left = left[(read_back != numbers) & np.isfinite(numbers)]
     for index in np.flatnonzero(~np.isfinite(flat)):
         texts[index] = nr3(float(flat[index]))
-    return ",".join(texts).encode()
+    return ",".join(texts.tolist()).encode()
 
 
 def _encode_sequence(value: tuple | list, data_format: DataFormat) -> bytes:

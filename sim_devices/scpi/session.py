@@ -45,8 +45,8 @@ class Session:
     name : str
         Who the client is, as ``SYSTem:LOCK:OWNer?`` tells others: ``"host:port"``.
     on_output : callable, optional
-        Called without arguments, from whichever thread, whenever output has become ready; it must not block. A session
-        that has it is a stream: replies queue up for :meth:`take` instead of being interrupted (-410).
+        Called without arguments, from whichever thread, whenever output has become ready; it must neither block nor
+        write. A session that has it is a stream: replies queue up for :meth:`take` instead of being interrupted (-410).
 
     Attributes
     ----------
@@ -120,15 +120,15 @@ class Session:
                 else:
                     instrument.execution.run(self, instrument.compile(message), len(message))
 
-    def read(self, count: int, timeout: float) -> tuple[bytes, bool]:
+    def read(self, count: int, timeout: float | None) -> tuple[bytes, bool]:
         """Return output, waiting for it where there is none yet.
 
         Parameters
         ----------
         count : int
             Largest number of bytes to return.
-        timeout : float
-            Longest time to wait, s.
+        timeout : float or None
+            Longest time to wait, s; None waits for ever.
 
         Returns
         -------
@@ -205,6 +205,8 @@ class Session:
 
     def submit(self, program: tuple[Unit, ...], size: int) -> None:
         """Carry a message out, or keep it for later while an earlier one waits."""
+        if self.closed:
+            return
         if self._suspension is None:
             self._begin(program)
             self._run()

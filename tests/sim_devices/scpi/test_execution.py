@@ -159,7 +159,6 @@ def test_another_client_may_wait_for_the_operation(make_client, source):
     one, two = make_client(source), make_client(source)
     one.send("INIT")
     two.send("*OPC;*WAI;:SAMP:COUN?")
-    assert two.ask is not None
     assert two.silent()
     source.complete()
     assert two.read() == b"1000"
@@ -229,3 +228,10 @@ def test_many_messages_that_begin_operations_do_not_recurse(client, source, monk
     source.complete()
     assert client.read() == b"3"
     assert client.errors() == []
+
+
+def test_a_query_whose_operation_has_no_result_is_an_error(client, source):
+    client.send("READ?;*IDN?")
+    source.complete(None)
+    assert client.read().decode() == IDENTITY
+    assert client.errors() == [-310]

@@ -210,3 +210,24 @@ def test_a_float_survives_a_round_trip(make_client, value):
     client.send(f"SOUR2:VOLT {value!r}")
     assert client.errors() == []
     assert float(client.ask("SOUR2:VOLT?")) == client.source.voltage[2] == value
+
+
+@pytest.mark.parametrize(
+    ("sent", "answer", "errors"),
+    [
+        ("ASC", "ASC", []),
+        ("ascii,0", "ASC", []),
+        ("REAL", "REAL,32", []),
+        ("REAL,64", "REAL,64", []),
+        ("INTEGER,16", "INT,16", []),
+        ("REAL,16", "ASC", [-224]),
+        ("ASC,9", "ASC", [-224]),
+        ("INT,32", "ASC", [-224]),
+        ("UINT,16", "ASC", [-224]),
+        ("REAL,32,1", "ASC", [-108]),
+    ],
+)
+def test_format_takes_what_the_instrument_has(client, sent, answer, errors):
+    client.send(f"FORM {sent}")
+    assert client.errors() == errors
+    assert client.ask("FORM?") == answer
