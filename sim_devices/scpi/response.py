@@ -170,7 +170,8 @@ def _array_text(value: np.ndarray) -> bytes:
     for digits in (6, 8, 16):
         numbers = flat[left]
         texts[left] = (f"%+.{digits}E " * left.size % tuple(numbers.tolist())).split()
-        read_back = np.fromiter(map(float, texts[left]), float, left.size).astype(flat.dtype)
+        with np.errstate(over="ignore"):
+            read_back = np.fromiter(map(float, texts[left]), float, left.size).astype(flat.dtype)
         left = left[(read_back != numbers) & np.isfinite(numbers)]
     for index in np.flatnonzero(~np.isfinite(flat)):
         texts[index] = nr3(float(flat[index]))
