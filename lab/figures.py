@@ -21,6 +21,7 @@ BLUE, ORANGE, GREEN, PURPLE, SKY, GREY = "#0072B2", "#D55E00", "#009E73", "#CC79
 
 _CYCLE = (BLUE, ORANGE, GREEN, PURPLE, SKY, GREY, "#E69F00", "#000000")
 
+_MODEL_UNITS = "model units"
 _MOST_LINES = 16
 _MOST_PANELS = 9
 
@@ -185,8 +186,9 @@ def _figure(width: float, height: float) -> Figure:
     return Figure(figsize=(width, height), layout="constrained")
 
 
-def _label(data: xr.Dataset, key: str) -> str:
-    units = data[key].attrs.get("units")
+def _label(data: xr.Dataset, key: str, units: str = "") -> str:
+    """Name a quantity and its units, the given ones where the record has none."""
+    units = data[key].attrs.get("units", units)
     return key.replace("_", " ") + (f" ({units})" if units else "")
 
 
@@ -202,7 +204,8 @@ def _points(axes: Axes, data: xr.Dataset, key: str, colour: str, *, line: bool =
         capsize=2,
         linewidth=1,
     )
-    axes.set(xlabel=_label(data, "drive"), ylabel=_label(data, key))
+    squared = "\N{SUPERSCRIPT TWO}" if key == "variance" else ""
+    axes.set(xlabel=_label(data, "drive", _MODEL_UNITS), ylabel=_label(data, key, _MODEL_UNITS + squared))
 
 
 def _sigmoid(axes: Axes, data: xr.Dataset) -> None:

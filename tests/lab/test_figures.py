@@ -87,10 +87,11 @@ def test_every_plan_has_a_picture_of_its_own():
 def test_an_activation_curve_shows_points_with_errors_and_units(stored):
     run = stored("activation_curve", {"primary": sweep()}, plan_args={"stiffness": [1, 0, 1], "temperature": 0.1})
     axes = panels(draw(run))
-    assert set(axes) == {"mean", "variance"}
-    assert axes["mean"].get_xlabel() == "drive (V)"
-    assert np.allclose(axes["mean"].lines[0].get_ydata(), np.tanh(np.linspace(-2, 2, 9)))
-    assert len(axes["mean"].containers) == 1
+    assert set(axes) == {"mean (model units)", "variance (model units²)"}
+    mean = axes["mean (model units)"]
+    assert mean.get_xlabel() == "drive (V)"
+    assert np.allclose(mean.lines[0].get_ydata(), np.tanh(np.linspace(-2, 2, 9)))
+    assert len(mean.containers) == 1
 
 
 def test_a_bistable_cell_shows_its_sigmoid(stored):
@@ -144,13 +145,16 @@ def test_training_cut_short_shows_its_series(stored):
 def test_a_genetic_run_shows_losses_and_the_function(stored):
     z = np.linspace(0, 1, 25)
     streams = {
-        "learning": [{"generation": n + 1, "loss": 0.5 / (n + 1), "median_loss": 0.6} for n in range(20)],
+        "learning": [
+            {"generation": n + 1, "loss": 0.5 / (n + 1), "losses": np.array([0.5, 0.6, np.inf])} for n in range(20)
+        ],
         "evaluation": [
             {"final_loss": 0.03, "inputs": z[:, None], "target": np.cos(z), "outputs": np.sin(z)[:, None]},
         ],
     }
     axes = panels(draw(stored("train_genetic", streams, plan_args={"task": "cosine", "observation_time": 1.0})))
     assert axes["loss"].get_yscale() == "log"
+    assert set(axes["loss"].lines[0].get_ydata()) == {0.6}
     assert np.allclose(axes["output y"].lines[0].get_ydata(), np.cos(z))
     assert np.allclose(axes["output y"].lines[1].get_ydata(), np.sin(z))
 
