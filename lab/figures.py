@@ -122,9 +122,8 @@ def draw_train_genetic(run: Run, streams: Mapping[str, xr.Dataset]) -> Figure:
     figure = _figure(10.0, 4.4)
     loss, output = figure.subplots(1, 2)
     final = float(evaluation["final_loss"])
-    loss.plot(
-        learning["generation"], learning["median_loss"], color=SKY, linewidth=0.8, label="median of the population"
-    )
+    median = np.median(np.asarray(learning["losses"]), axis=1)
+    loss.plot(learning["generation"], median, color=SKY, linewidth=0.8, label="median of the population")
     loss.plot(learning["generation"], learning["loss"], color=BLUE, linewidth=1.0, label="best of the population")
     loss.axhline(final, color=ORANGE, linestyle="--", label=f"final judgement {final:.3g}")
     loss.set(xlabel="generation", ylabel="loss", yscale="log")
