@@ -6,11 +6,12 @@ replies from it. Whatever is written ends in a reply or in an entry of the sessi
 the instrument, and a refused command changes nothing.
 """
 
+from sim_devices.scpi.arrays import Numbers
 from sim_devices.scpi.declarations import command, query, session_setting, setting
 from sim_devices.scpi.errors import COMMAND_ERROR, DEVICE_ERROR, EXECUTION_ERROR, QUERY_ERROR, ScpiError
 from sim_devices.scpi.instrument import Instrument
 from sim_devices.scpi.operation import Operation
-from sim_devices.scpi.parameters import Boolean, ChannelList, Choice, Integer, Numbers, Parameter, Real, String
+from sim_devices.scpi.parameters import Boolean, ChannelList, Choice, Integer, Parameter, Real, String
 from sim_devices.scpi.response import Block, DataFormat, Quoted
 from sim_devices.scpi.session import Session
 

@@ -19,11 +19,12 @@ from collections.abc import Callable, Sequence
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from sim_devices.scpi.arrays import Numbers
 from sim_devices.scpi.errors import ScpiError
 from sim_devices.scpi.operation import Operation, Suspension
-from sim_devices.scpi.parameters import Numbers, Parameter, bind, limit_word, short_form
+from sim_devices.scpi.parameters import Parameter, limit_word, short_form, stripped
 from sim_devices.scpi.response import DataFormat, encode
-from sim_devices.scpi.syntax import Data
+from sim_devices.scpi.syntax import Data, Token
 from sim_devices.scpi.tree import parse_header
 
 if TYPE_CHECKING:
@@ -31,6 +32,51 @@ if TYPE_CHECKING:
     from sim_devices.scpi.session import Session
 
 FunctionT = TypeVar("FunctionT", bound=Callable[..., Any])
+
+
+def bind(parameters: Sequence[Parameter], data: Data, instrument: "Instrument", data_format: DataFormat) -> list[Any]:
+    """Read the parameters of a unit.
+
+    Parameters
+    ----------
+    parameters : sequence of Parameter
+        What the command takes.
+    data : bytes or list
+        What was sent, see :data:`sim_devices.scpi.syntax.Data`.
+    instrument : Instrument
+        The instrument, whose state limits may depend on.
+    data_format : DataFormat
+        What blocks are in.
+
+    Returns
+    -------
+    list
+        One value for each parameter, None for an optional one that was left out.
+
+    Raises
+    ------
+    ScpiError
+        -108 for too many and -109 for too few parameters, or what a parameter raises.
+    """
+    count = len(parameters)
+    open_ended = count > 0 and isinstance(parameters[-1], Numbers)
+    tokens: Sequence[Token] = ()
+    if data:
+        tokens = data.split(b",", count - 1 if open_ended else count) if isinstance(data, bytes) else data
+    if len(tokens) > count and not open_ended:
+        raise ScpiError(-108, f"at most {count} parameters are taken" if count else "no parameters are taken")
+    values: list[Any] = []
+    for index, parameter in enumerate(parameters):
+        if index >= len(tokens):
+            if not parameter.optional:
+                raise ScpiError(-109, f"{len(tokens)} of {count} parameters were sent")
+            values.append(None)
+        elif isinstance(parameter, Numbers):
+            rest = tokens[index] if isinstance(data, bytes) else list(tokens[index:])
+            values.append(parameter.parse_all(rest, instrument, data_format))  # type: ignore[arg-type]
+        else:
+            values.append(parameter.parse(stripped(tokens[index]), instrument))
+    return values
 
 
 class Declaration:
