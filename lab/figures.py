@@ -127,7 +127,7 @@ def draw_train_genetic(run: Run, streams: Mapping[str, xr.Dataset]) -> Figure:
     loss.plot(learning["generation"], learning["loss"], color=BLUE, linewidth=1.0, label="best of the population")
     loss.axhline(final, color=ORANGE, linestyle="--", label=f"final judgement {final:.3g}")
     loss.set(xlabel="generation", ylabel="loss", yscale="log")
-    loss.legend(frameon=False, fontsize=9, loc="upper right")
+    loss.legend(frameon=False, fontsize=9, loc="best")
     _computed(output, evaluation)
     arguments = run.start.get("plan_args", {})
     figure.suptitle(
