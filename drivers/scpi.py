@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import select
 import socket
 import threading
 import time
@@ -169,8 +170,7 @@ class ScpiInstrument(SCPIMixin, Instrument):
         kwargs.setdefault("write_termination", "\n")
         super().__init__(adapter, name, **kwargs)
         self._visa = _visa_resource(self.adapter)
-        if self._visa is not None:
-            _tune_socket(self._visa)
+        self._socket = None if self._visa is None else _tuned_socket(self._visa)
 
     # one exchange
 
@@ -245,10 +245,16 @@ class ScpiInstrument(SCPIMixin, Instrument):
                 raise
 
     def _drain(self) -> None:
-        with contextlib.suppress(NotImplementedError, pyvisa.errors.VisaIOError):
-            self.adapter.connection.clear()
+        """Clear the instrument where the interface can, and drop what it has sent so far."""
         if self._visa is None:
+            self.adapter.connection.clear()
             self.adapter.flush_read_buffer()
+        elif self._socket is None:
+            with contextlib.suppress(NotImplementedError, pyvisa.errors.VisaIOError):
+                self._visa.clear()
+        else:
+            self._visa.flush(pyvisa.constants.BufferOperation.discard_receive_buffer)
+            _empty(self._socket, self.name)
 
     def _reidentify(self) -> None:
         """Ask `*IDN?` and drop late replies until the answer is an identity, the one known if there is one."""
@@ -468,13 +474,22 @@ def _visa_resource(adapter: Adapter) -> pyvisa.resources.MessageBasedResource | 
     return None
 
 
-def _tune_socket(resource: pyvisa.resources.MessageBasedResource) -> None:
-    """Make a pyvisa-py socket send at once (its VISA attribute raises) and receive in large pieces."""
+def _tuned_socket(resource: pyvisa.resources.MessageBasedResource) -> socket.socket | None:
+    """Make a pyvisa-py socket send at once (its VISA attribute raises) and receive in large pieces; None elsewhere."""
     session = getattr(resource.visalib, "sessions", {}).get(resource.session)
     interface = getattr(session, "interface", None)
-    if session is not None and isinstance(interface, socket.socket) and interface.type == socket.SOCK_STREAM:
-        interface.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        session.max_recv_size = READ_CHUNK
+    if session is None or not isinstance(interface, socket.socket) or interface.type != socket.SOCK_STREAM:
+        return None
+    interface.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    session.max_recv_size = READ_CHUNK
+    return interface
+
+
+def _empty(interface: socket.socket, name: str) -> None:
+    """Drop what a socket holds; pyvisa-py's own clear never ends on a connection that the other side has closed."""
+    while select.select([interface], [], [], 0)[0]:
+        if not interface.recv(READ_CHUNK):
+            raise ConnectionLostError(f"{name}: the instrument has closed the connection")
 
 
 def _is_timeout(error: Exception) -> bool:

@@ -69,7 +69,7 @@ READINGS = {
     "lock_granted": True,
     "lock_owner": "NONE",
     "error_count": 0,
-    "board_temperature": [25.0],
+    "board_temperature": [pytest.approx(25, abs=10)],
     "operation_condition": 0,
     "questionable_condition": 0,
     "protection_tripped": False,
