@@ -96,7 +96,7 @@ def make_engine(stub_station, tmp_path):
     with ExitStack() as engines:
 
         def make(**options):
-            engine = make_run_engine(stub_station, **{"directory": tmp_path / "runs", **options})
+            engine = make_run_engine(**{"station": stub_station, "directory": tmp_path / "runs", **options})
             engines.callback(_stop, engine)
             return engine
 

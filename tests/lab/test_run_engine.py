@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from bluesky.utils import Msg, RunEngineInterrupted
 
+from lab import open_station
 from lab.catalogue import open_catalogue
 from lab.run_engine import MetadataError
 
@@ -157,6 +158,24 @@ def test_a_run_engine_works_in_a_thread(make_engine, detector, stub_station):
     thread.join(20)
     assert len(uids) == 1
     assert stub_station.made_safe == 1
+
+
+@pytest.mark.slow
+def test_the_first_plan_of_a_newcomer_is_recorded_with_its_board_and_read_back_with_units(make_engine):
+    with open_station("twin", seed=1) as station:
+        engine = make_engine(station=station)
+        engine(bp.scan([station["board"]], station["board"].drive, -2, 2, 5))
+        clock = station.clock.now()
+        engine(bps.sleep(1e6))
+        assert station.clock.now() - clock >= 1e6
+    run = open_catalogue(engine.journal.directory).find("last")
+    assert run.start["instruments"]["board"]["identity"].startswith("Szilard,TB256")
+    data = run.read()
+    assert data["board_mean"].dims == ("event", "slot", "row", "cell")
+    assert data["board_mean"].attrs["units"] == "model unit"
+    error = data["board_mean"][:, 0, 0, 0] - data["board_drive"]  # stiffness 1/2: the mean is the bias
+    assert (abs(error) < 5 * data["board_standard_error"][:, 0, 0, 0]).all()
+    assert run.configuration()["board"]["board_shots"] == 1000
 
 
 def test_two_engines_in_one_process_record_apart(make_engine, detector, tmp_path):
