@@ -38,8 +38,9 @@ class Integrator:
     ----------
     step
         Largest time step; every interval between observations is cut into equal steps. The bias falls as its square.
-        With the default it is, for cells with J2 from -1 to 1, J4 = 1 and |bias| <= 5, below 3e-4 in the mean and 0.2 %
-        in the variance at kT = 0.1, and below 0.5 % of either at kT = 1.
+        With the default it is, for cells with J2 from -1 to 1, J4 = 1 and |bias| <= 5, below 3e-4 in the mean and
+        0.2 % in the variance at kT = 0.1, and below 0.5 % of either at kT = 1. In four layers of eight cells with
+        couplings of standard deviation 1 the means are off by 5e-4 (rms) at kT = 0.1.
     scheme
         ``ros2``, a splitting scheme of weak order 2, or ``euler``, the Euler-Maruyama scheme.
     noise
