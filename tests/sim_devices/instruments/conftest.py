@@ -2,7 +2,7 @@
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 import numpy as np
 import pytest
@@ -36,7 +36,10 @@ class Client:
         return self.read().decode().rstrip("\n")
 
     def read(self):
-        return self.session.read(1 << 30, 30)[0]
+        try:
+            return self.session.read(1 << 30, 10)[0]
+        except TimeoutError as error:
+            raise AssertionError(f"no reply, the oldest error is {self.session.errors.pop()}") from error
 
     def values(self, message):
         """Ask for an array as text."""
@@ -51,11 +54,6 @@ class Client:
         return np.frombuffer(reply[11:-1], dtype)
 
 
-def block(values, dtype="<f4"):
-    data = np.asarray(values, dtype).tobytes()
-    return b"#9%09d" % len(data) + data
-
-
 @contextmanager
 def make_board(**options):
     worker = ThreadPoolExecutor(1)
@@ -68,9 +66,32 @@ def make_board(**options):
 
 
 @pytest.fixture
-def board():
-    with make_board() as made:
-        yield made
+def open_board():
+    """Make boards of given model options, to be closed after the test."""
+    with ExitStack() as stack:
+        yield lambda **options: stack.enter_context(make_board(**options))
+
+
+@pytest.fixture
+def connect():
+    """Open a session of a board."""
+    return Client
+
+
+@pytest.fixture
+def block():
+    """Write values as a definite-length block."""
+
+    def write(values, dtype="<f4"):
+        data = np.asarray(values, dtype).tobytes()
+        return b"#9%09d" % len(data) + data
+
+    return write
+
+
+@pytest.fixture
+def board(open_board):
+    return open_board()
 
 
 @pytest.fixture

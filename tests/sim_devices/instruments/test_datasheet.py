@@ -4,7 +4,6 @@ from importlib.resources import files
 
 import pytest
 import yaml
-
 from pyvisa_sim.parser import get_devices
 
 DATASHEET = files("sim_devices") / "definitions" / "thermodynamic_board.yaml"
