@@ -22,12 +22,13 @@ FULL_SCALE = {
 }
 """Ranges of the board's converters."""
 
-MAXIMUM_SHOTS = 2**40
+MAXIMUM_SHOTS = 2**32
+"""As many as the address of the noise can tell apart."""
 
 
 @dataclass(frozen=True, eq=False)
 class Program:
-    """What is written to the switches of n cells with k inputs.
+    """What is written to the switches of n cells with k inputs; keeps read-only copies.
 
     Parameters
     ----------
@@ -55,7 +56,9 @@ class Program:
 
     def __post_init__(self) -> None:
         for field in fields(self):
-            object.__setattr__(self, field.name, np.asarray(getattr(self, field.name), np.float64))
+            value = np.array(getattr(self, field.name), np.float64)
+            value.flags.writeable = False
+            object.__setattr__(self, field.name, value)
         if self.bias.ndim != 1 or not self.bias.size:
             raise ValueError(f"program: bias has the shape {self.bias.shape}; it must be a list of one value a cell")
         n = len(self.bias)

@@ -221,7 +221,7 @@ def test_a_run_of_any_length_is_cancelled():
     flag = threading.Event()
     threading.Timer(0.1, flag.set).start()
     with pytest.raises(Cancelled):
-        simulate([layered()], [[0.0, 0.0]], Schedule("serial", 2**36, 1.0), keep_samples=False, cancelled=flag.is_set)
+        simulate([layered()], [[0.0, 0.0]], Schedule("serial", 2**32, 1.0), keep_samples=False, cancelled=flag.is_set)
 
 
 def test_programs_are_put_out_as_the_converters_can():
@@ -311,6 +311,15 @@ def test_wrong_programs_are_refused_with_what_is_wrong():
             Program(**good | {name: value})
 
 
+def test_a_program_does_not_follow_the_arrays_it_was_made_of():
+    bias = np.zeros(2)
+    made = program(bias)
+    bias[0] = 1.0
+    assert not made.bias.any()
+    with pytest.raises(ValueError, match="read-only"):
+        made.bias[0] = 1.0
+
+
 def test_cells_without_a_lower_bound_of_their_energy_are_named():
     cells = program(np.zeros(4), quadratic=-1.0, cubic=[0.0, 1.0, 1.0, 0.0], quartic=[0.0, 0.0, 1.0, -1.0])
     assert cells.unbounded.tolist() == [1, 3]
@@ -350,7 +359,7 @@ def test_a_program_larger_than_the_board_is_refused():
 @pytest.mark.parametrize(
     ("options", "what"),
     [
-        ({"schedule": Schedule("reset", 10**12, 1.0)}, "samples"),
+        ({"schedule": Schedule("reset", 10**9, 1.0)}, "samples"),
         ({"inputs": np.zeros((2**21, 2))}, "covariances|moments"),
     ],
 )
@@ -362,7 +371,7 @@ def test_a_result_that_does_not_fit_into_memory_is_refused_at_once(options, what
 @pytest.mark.parametrize(
     ("arguments", "name"),
     [
-        (("often", 1, 1.0), "sampling"), (("reset", 0, 1.0), "shots"), (("reset", 2**41, 1.0), "shots"),
+        (("often", 1, 1.0), "sampling"), (("reset", 0, 1.0), "shots"), (("reset", 10**12, 1.0), "shots"),
         (("reset", 1, 0.0), "observation_time"), (("reset", 1, math.nan), "observation_time"),
         (("serial", 1, 1.0, -1.0), "burn_in"), (("serial", 1, 1.0, math.inf), "burn_in"),
     ],
