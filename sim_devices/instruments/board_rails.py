@@ -6,8 +6,6 @@ from concurrent.futures import Executor
 from datetime import UTC, date, datetime, timedelta
 from typing import ClassVar
 
-from twin.models.thermodynamic_board import ThermodynamicBoard as BoardModel
-
 from sim_devices.instruments.board_errors import BOARD_ERRORS
 from sim_devices.scpi import (
     Boolean,
@@ -24,6 +22,7 @@ from sim_devices.scpi import (
     setting,
 )
 from twin.clock import Clock
+from twin.models.thermodynamic_board import ThermodynamicBoard as BoardModel
 
 IDENTITY = "Szilard,TB256,SN0001,1.0"
 AMBIENT = 20.0
