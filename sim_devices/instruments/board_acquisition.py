@@ -126,10 +126,15 @@ class Order:
             raise ScpiError(232, f"{groups * self.cells.size**2:.3g} covariances, memory holds {MEMORY}")
         if self.timing.total > time_limit:
             raise ScpiError(232, f"{self.timing.total:.3g} s of board time, limit {time_limit:.3g} s")
-        in_use = self.programs[0].bias.size
-        steps = shots * in_use * max(1.0, self.schedule.observation_time / step)
+        steps = groups * self.programs[0].bias.size * self._steps(step)
         if steps > COST:
             raise ScpiError(232, f"{steps:.3g} steps of a cell, limit {COST:.0e}")
+
+    def _steps(self, step: float) -> float:
+        """Return the steps of the integrator for one program and row."""
+        schedule = self.schedule
+        burn_in = schedule.burn_in / step if schedule.serial else 0.0
+        return burn_in + schedule.shots * max(1.0, schedule.observation_time / step)
 
     def run(self, model: ThermodynamicBoard, clock: Clock, cancelled: Callable[[], bool]) -> "Acquisition":
         """Take the samples; the clock moves by the board time."""

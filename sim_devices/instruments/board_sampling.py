@@ -24,6 +24,7 @@ from sim_devices.scpi import (
 from twin.models.thermodynamic_board import FULL_SCALE, RAIL, Schedule
 
 TABLE_ROWS = 65536
+TABLE_VALUES = 2**24
 LONGEST_CAPTURE = 67108864
 SLOWEST_CAPTURE = 2.0**-20
 """Lowest rate of a capture, in units of the sampling clock."""
@@ -51,6 +52,8 @@ class BoardSampling(BoardModel):
 
     @command("INPut:TABLe:DEFine", Integer(1, TABLE_ROWS), Integer(0, lambda b: b.model.inputs), guards=("idle",))
     def _define_table(self, _: Session, rows: int, columns: int) -> None:
+        if rows * columns > TABLE_VALUES:
+            raise ScpiError(-225, f"{rows * columns} values, the table holds {TABLE_VALUES}")
         self.table = np.zeros((rows, columns))
         self.input_row = 1
 
