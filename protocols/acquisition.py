@@ -4,7 +4,7 @@ from collections.abc import Generator, Mapping, Sequence
 from typing import Any, TypeVar
 
 from bluesky.preprocessors import contingency_wrapper, stage_wrapper
-from bluesky.utils import Msg, RunEngineControlException
+from bluesky.utils import FailedStatus, Msg, RunEngineControlException
 
 from protocols.ports import Board
 from protocols.record import Record
@@ -60,7 +60,8 @@ def _close() -> Plan[None]:
 
 def _close_failed(error: Exception) -> Plan[None]:
     status = getattr(error, "exit_status", "fail") if isinstance(error, RunEngineControlException) else "fail"
-    yield Msg("close_run", None, exit_status=status, reason=str(error))
+    cause = error.__cause__ if isinstance(error, FailedStatus) and error.__cause__ else error
+    yield Msg("close_run", None, exit_status=status, reason=str(cause))
 
 
 def configure(board: Board, **settings: Any) -> Plan[None]:

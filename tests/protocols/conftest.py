@@ -188,3 +188,4 @@ def engine():
     yield SimpleNamespace(run=lambda plan: run_engine(plan).plan_result, engine=run_engine, documents=documents)
     run_engine.loop.call_soon_threadsafe(run_engine.loop.stop)
     run_engine._th.join(timeout=5)
+    run_engine.loop.close()
