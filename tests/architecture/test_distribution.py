@@ -22,6 +22,7 @@ TOP_LEVEL = {
     "CHANGELOG.md",
     "LICENSE",
     "Makefile",
+    "conftest.py",
     "pyvisa_twin.py",
     ".ci",
     ".gitignore",
