@@ -62,6 +62,7 @@ class ThermodynamicBoard(ThermodynamicBoardRegisters):
     def __init__(self, adapter: Adapter | str | int, name: str = "Thermodynamic board", **kwargs: Any) -> None:
         super().__init__(adapter, name, **kwargs)
         self._pause = threading.Event()
+        self._operation = threading.RLock()
         self._run_shape: RunShape | None = None
 
     def limits(self, parameter: str) -> tuple[float, float]:
@@ -128,7 +129,7 @@ class ThermodynamicBoard(ThermodynamicBoardRegisters):
         programs : mapping of int to mapping of str to array_like
             For every slot the parameters, as of `program`.
         """
-        with self.lock:
+        with self._operation, self.lock:
             messages = [self._program_message(slot, parameters) for slot, parameters in programs.items()]
             self.write("*CLS")
             for message in messages:
@@ -182,7 +183,7 @@ class ThermodynamicBoard(ThermodynamicBoardRegisters):
 
     def commit_slots(self, slots: Sequence[int]) -> None:
         """Commit those of `slots` that are not in force as written; the slot selected before stays so."""
-        with self.lock:
+        with self._operation, self.lock:
             selected = self.slot
             for slot in slots:
                 self.select(slot)
@@ -241,7 +242,13 @@ class ThermodynamicBoard(ThermodynamicBoardRegisters):
             rows = self.rows[1] if self.input_mode == "sweep" else 1
             return RunShape(len(self.slots), rows, self.shots, len(self.read_cells))
 
-    def run(self, *, deadline: float = 3600.0, progress: Callable[[int, int], None] | None = None) -> RunShape:
+    def run(
+        self,
+        *,
+        deadline: float = 3600.0,
+        progress: Callable[[int, int], None] | None = None,
+        permit: Callable[[], None] | None = None,
+    ) -> RunShape:
         """Run all slots and rows, and wait until the board has finished.
 
         Parameters
@@ -250,6 +257,9 @@ class ThermodynamicBoard(ThermodynamicBoardRegisters):
             Time allowed beyond the predicted board time, in seconds; the run is aborted then.
         progress : callable, optional
             Called now and then with the shots ready and the shots of the whole run.
+        permit : callable, optional
+            Called when nothing can come between it and the beginning of the run; what it raises keeps the run from
+            beginning.
 
         Returns
         -------
@@ -266,7 +276,7 @@ class ThermodynamicBoard(ThermodynamicBoardRegisters):
         with self.lock:
             self._run_shape = shape = self.run_shape()
             allowed = deadline + self.run_time
-        self.complete_operation("INIT", deadline=allowed, progress=_shots_of(progress, self, shape))
+        self.complete_operation("INIT", deadline=allowed, progress=_shots_of(progress, self, shape), permit=permit)
         return shape
 
     def abort(self) -> None:
@@ -274,15 +284,28 @@ class ThermodynamicBoard(ThermodynamicBoardRegisters):
         self.execute("ABOR")
 
     def complete_operation(
-        self, command: str | None = None, *, deadline: float = 60.0, progress: Callable[[], None] | None = None
+        self,
+        command: str | None = None,
+        *,
+        deadline: float = 60.0,
+        progress: Callable[[], None] | None = None,
+        permit: Callable[[], None] | None = None,
     ) -> None:
         """Write an overlapped command, if one is given, and poll until all are complete, ever less often.
 
-        The lock is free between polls, so that another thread may abort.
+        The lock is free between polls, so that another thread may abort; its own operations wait for the end of this
+        one, since reading the event register that tells the end also clears it.
         """
-        with self.lock:
-            sent = command or self._command
-            self.write(f"*CLS;:{command};*OPC" if command else "*OPC")
+        with self._operation:
+            with self.lock:
+                if permit is not None:
+                    permit()
+                sent = command or self._command
+                self.write(f"*CLS;:{command};*OPC" if command else "*OPC")
+            self._poll(sent, deadline, progress)
+            self.raise_first(self.read_errors(), sent)
+
+    def _poll(self, sent: str, deadline: float, progress: Callable[[], None] | None) -> None:
         end = time.monotonic() + deadline
         interval = SHORTEST_POLL
         while not self.event_status & 1:
@@ -293,7 +316,6 @@ class ThermodynamicBoard(ThermodynamicBoardRegisters):
             if progress is not None:
                 progress()
             interval = min(1.25 * interval, LONGEST_POLL)
-        self.raise_first(self.read_errors(), sent)
 
     # results, shaped by the run
 

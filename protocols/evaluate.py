@@ -18,6 +18,8 @@ from protocols.tasks import CLASSIFICATIONS, Classification, classification, cos
 
 Array = NDArray[np.float64]
 POINTS = 250
+EXAMPLE: Mapping[str, Any] = {"shots": 20}
+"""Arguments of a short run, beside the run to evaluate."""
 
 
 def evaluate(

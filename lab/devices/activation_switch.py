@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from ophyd import Kind
 
-from lab.devices.driver_device import AcquisitionStoppedError, DriverDevice
+from lab.devices.driver_device import DriverDevice
 from lab.devices.thermodynamic_board import FULL_SCALE, ThermodynamicBoard
 from lab.signals import AcquisitionStatus, DriverSignal, LimitError, driver_signal, result_signal
 
@@ -55,8 +55,7 @@ class ActivationSwitch(DriverDevice):
     def acquire(self, status: AcquisitionStatus) -> None:
         """Count, and fill the results."""
         on, off = self.count(status)
-        if self._stopped.is_set():
-            raise AcquisitionStoppedError(f"{self.name}: counting was stopped")
+        self.go_on()
         probability, error = fraction(on, off)
         self.on_count.store(on)
         self.off_count.store(off)
@@ -152,8 +151,9 @@ class BoardCellSwitch(ActivationSwitch):
         driver.load({self.slot: self._parameters()})
         self._configure(self.slot, (self.slot,), (self.cell,), self.shots.last, "off", "samples")
         try:
-            driver.run(progress=status.report)
-            on = 0 if self._stopped.is_set() else int(np.count_nonzero(driver.samples() > 0))
+            driver.run(progress=status.report, permit=self.go_on)
+            self.go_on()
+            on = int(np.count_nonzero(driver.samples() > 0))
         finally:
             self._configure(*before)
         return on, self.shots.last - on

@@ -81,6 +81,17 @@ class DriverDevice(Device):
         self.submit(lambda: self.acquire(status), status)
         return status
 
+    def go_on(self) -> None:
+        """Raise if the acquisition was stopped meanwhile.
+
+        Raises
+        ------
+        AcquisitionStoppedError
+            If it was.
+        """
+        if self._stopped.is_set():
+            raise AcquisitionStoppedError(f"{self.name}: the acquisition was stopped")
+
     def acquire(self, status: AcquisitionStatus) -> None:
         """Acquire and fill the result signals, on the device's thread."""
         raise NotImplementedError

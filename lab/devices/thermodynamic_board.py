@@ -10,7 +10,7 @@ import numpy as np
 from ophyd import Kind
 
 from drivers.thermodynamic_board import ThermodynamicBoard as Driver
-from lab.devices.driver_device import AcquisitionStoppedError, DriverDevice
+from lab.devices.driver_device import DriverDevice
 from lab.signals import (
     AcquisitionStatus,
     DriverSignal,
@@ -366,9 +366,8 @@ class ThermodynamicBoard(DriverDevice):
         """Commit what is not, run, and fetch the results."""
         if self.uncommitted:
             self._commit()
-        self.driver.run(progress=status.report)
-        if self._stopped.is_set():
-            raise AcquisitionStoppedError(f"{self.name}: the run was stopped")
+        self.driver.run(progress=status.report, permit=self.go_on)
+        self.go_on()
         self.fetch_results()
 
     def fetch_results(self) -> None:
