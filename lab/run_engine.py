@@ -15,6 +15,7 @@ import numpy as np
 from bluesky import RunEngine
 from bluesky.utils import Msg, SigintHandler
 from event_model import DocumentNames, NumpyEncoder
+from threadpoolctl import threadpool_limits
 
 from lab.journal import Journal
 from lab.station import Station
@@ -120,11 +121,15 @@ def make_run_engine(
 
 @contextmanager
 def _guarded(engine: LabRunEngine) -> Iterator[None]:
-    """Refuse to begin what cannot be recorded; leave the station safe unless the plan is only paused."""
+    """Refuse to begin what cannot be recorded; leave the station safe unless the plan is only paused.
+
+    Linear algebra runs on one thread meanwhile: its matrices are small, its idle threads would spin on the cores the
+    twin computes on, and results must not depend on how many cores there are.
+    """
     if engine.state == "idle":
         engine.journal.check()
     try:
-        with np.printoptions(threshold=SHORT_REPR):
+        with np.printoptions(threshold=SHORT_REPR), threadpool_limits(limits=1, user_api="blas"):
             yield
     except BaseException as error:
         try:
