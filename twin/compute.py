@@ -21,7 +21,7 @@ Noise = Literal["matched", "gaussian"]
 
 SLICES_PER_THREAD = 4
 MAXIMUM_GROUPS = 2**32
-CANCELLATION_INTERVAL = 0.02
+WATCH_INTERVAL = 0.02
 
 
 class Cancelled(RuntimeError):  # noqa: N818  (not an error: what was asked for)
@@ -103,7 +103,7 @@ def run_sliced(
     pool = _workers.pool()
     futures = [pool.submit(kernel, begin, end) for begin, end in itertools.pairwise(edges)]
     try:
-        while wait(futures, CANCELLATION_INTERVAL if cancelled else None).not_done:
+        while wait(futures, WATCH_INTERVAL if cancelled else None).not_done:
             if cancelled is not None and stop is not None and cancelled():
                 stop[0] = 1
     except BaseException:
@@ -186,6 +186,7 @@ def sample_network(
     state: npt.NDArray[np.float32] | None = None,
     settling_time: float = 0.0,
     cancelled: Callable[[], bool] | None = None,
+    progress: Callable[[float], None] | None = None,
 ) -> npt.NDArray[np.float32]:
     """Simulate networks of cells and return what is observed. Everything is in model units.
 
@@ -221,6 +222,8 @@ def sample_network(
         The fields rise as 1 - exp(-t / settling_time) after the start.
     cancelled
         Asked every 20 ms whether to give up.
+    progress
+        Told every 20 ms which fraction of the observations is made.
 
     Returns
     -------
@@ -240,6 +243,7 @@ def sample_network(
     per_group = NORMALS_PER_GROUP if noise == "gaussian" else SYMBOLS_PER_GROUP
     if 2 * (first_steps + 1 + (done + observations) * (next_steps + 1)) >= MAXIMUM_GROUPS * per_group:
         raise ValueError(f"a trajectory of {done + observations} observations is longer than its noise lasts")
+    blocks = -(-count * trajectories // LANES)
     plan = Plan(
         start=np.zeros(n, np.float32) if start is None else np.ascontiguousarray(start, np.float32),
         read=np.arange(n) if read is None else np.asarray(read, np.int64),
@@ -247,6 +251,7 @@ def sample_network(
         rows=np.arange(count) if rows is None else np.asarray(rows, np.int64),
         cells=np.arange(n) if cells is None else np.asarray(cells, np.int64),
         stop=np.zeros(1, np.uint8),
+        observed=np.zeros(programs * blocks, np.int64),
         first_trajectory=int(first_trajectory),
         trajectories=int(trajectories),
         done=int(done),
@@ -264,9 +269,14 @@ def sample_network(
     network = prepare_network(couplings, fields, stiffness, temperature)
     carried = np.empty((0, 0, 0), np.float32) if state is None else state
     samples = np.empty((programs, count * trajectories, observations, plan.read.size), np.float32)
-    blocks = -(-count * trajectories // LANES)
+
+    def look_on() -> bool:
+        if progress is not None:
+            progress(float(plan.observed.sum() / (plan.observed.size * observations)))
+        return cancelled is not None and cancelled()
+
     run_sliced(
         lambda begin, end: sample_blocks(begin, end, network, plan, carried, samples),
-        programs * blocks, plan.stop, cancelled,
+        programs * blocks, plan.stop, look_on if cancelled or progress else None,
     )  # fmt: skip
     return samples.reshape(programs, count, trajectories, observations, plan.read.size)

@@ -115,6 +115,15 @@ def test_a_long_run_is_cancelled_within_a_fraction_of_a_second():
     assert time.perf_counter() - begin < 5.0
 
 
+def test_a_long_run_tells_how_much_of_it_is_done():
+    fractions = []
+    network(trajectories=20_000, first=2.0, observations=4, progress=fractions.append)
+    assert fractions[0] == 0.0
+    assert fractions == sorted(fractions)
+    assert len(np.unique(fractions)) > 2
+    assert fractions[-1] <= 1.0
+
+
 def test_what_was_cancelled_before_it_began_does_not_run():
     def kernel(_begin, _end):
         raise AssertionError

@@ -64,6 +64,7 @@ class Plan(NamedTuple):
     rows: np.ndarray  # (K,) names of the rows
     cells: np.ndarray  # (n,) names of the cells
     stop: np.ndarray  # (1,) set to 1 from outside, it ends the run soon; what was computed is then of no use
+    observed: np.ndarray  # (P * blocks,) observations each block has made, for whoever looks on
     first_trajectory: int
     trajectories: int  # per row
     done: int  # observations made before this call
@@ -304,6 +305,7 @@ def sample_blocks(begin, end, network, plan, state, samples):  # type: ignore[no
             for lane in range(lanes):
                 for r in range(read):
                     samples[p, first_lane + lane, o, r] = block.x[plan.read[r], lane]
+            plan.observed[item] = o + 1
         if state.shape[0]:
             for lane in range(lanes):
                 for i in range(n):

@@ -39,7 +39,7 @@ class Record:
         (P, K, p) means of p linear combinations of the cells and (P, K, p, c) covariances of each cell with them; or
         None.
     saturated_fraction
-        Fraction of samples at the rails.
+        Fraction of samples for which the cell was at a rail, whatever the converter made of it.
     """
 
     samples: npt.NDArray[np.float32] | None
@@ -69,13 +69,17 @@ class Moments:
         """Add (groups, shots, cells) samples of groups ``first`` onwards, to which ``done`` shots were added before."""
         count = len(samples)
         here = slice(first, first + count)
-        mean, comoment, clipped = self._mean[here], self._comoment[here], self._clipped[here]
+        mean, comoment = self._mean[here], self._comoment[here]
         add = add_moments if comoment.ndim == 3 else add_variances
         compute.run_sliced(lambda begin, end: add(begin, end, samples, done, mean, comoment), count)
-        compute.run_sliced(lambda begin, end: count_clipped(begin, end, samples, RAIL, clipped), count)
         if self._batches is not None:
             sums = self._batches[here]
             compute.run_sliced(lambda begin, end: add_batches(begin, end, samples, done, self._total, sums), count)
+
+    def count_clipped(self, first: int, states: npt.NDArray[np.float32]) -> None:
+        """Count (groups, shots, cells) states at the rails, as they are before a converter reads them."""
+        clipped = self._clipped[first : first + len(states)]
+        compute.run_sliced(lambda begin, end: count_clipped(begin, end, states, RAIL, clipped), len(states))
 
     def _standard_error(self, variance: Array) -> Array:
         if self._total == 1:

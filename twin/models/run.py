@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy.sparse.csgraph import connected_components
 
 from twin.models.imperfections import Deviations
 from twin.models.program import Array, Program, Schedule
@@ -37,13 +36,6 @@ def tiles(programs: int, rows: int, shots: int, cells: int) -> Iterator[Tile]:
             yield Tile(slice(p, min(p + together, programs)), slice(r, min(r + beside, rows)), chunk)
 
 
-def _connected(couplings: Array, cells: npt.NDArray[np.intp]) -> npt.NDArray[np.intp]:
-    """Return the cells that are coupled, directly or through others, to the given ones in any of (P, n, n) programs."""
-    graph = (couplings != 0).any(axis=0)
-    _count, label = connected_components(graph, directed=False)
-    return np.flatnonzero(np.isin(label, label[cells]))
-
-
 class Run:
     """The arguments of one run, checked, and its programs as arrays."""
 
@@ -69,15 +61,13 @@ class Run:
             raise ValueError("run: inputs hold a value that is not finite")
         self.groups = len(programs), len(self.inputs)
         self.programs = programs
-        self.couplings = np.stack([program.couplings for program in self.programs])
         self.read = _indices("cells", cells, self.size, self.size - 1)
         self.slots = _indices("slots", slots, self.groups[0], 65535, exact=True)
         self.rows = _indices("rows", rows, self.groups[1], 2**32 - 1, exact=True)
-        self.simulated = _connected(self.couplings, self.read)
         kT = np.asarray(temperature, np.float64)
         if kT.shape not in ((), (self.size,)) or not (np.isfinite(kT) & (kT >= 0)).all():
             raise ValueError(f"run: temperature is {temperature}; it must be finite, not negative, one or one a cell")
-        self.temperature = np.broadcast_to(kT, (self.size,))[self.simulated]
+        self.temperature = kT
 
     def check_memory(self, schedule: Schedule, keep_samples: bool, covariances: bool) -> None:
         """Refuse a run whose result is too large."""
@@ -104,18 +94,15 @@ class Run:
         return linear
 
     def network(self, tile: Tile, force: Array, deviations: Deviations) -> tuple[Lanes, Lanes, Lanes]:
-        """Return couplings, fields and stiffness of a tile as they are in force, for the cells simulated."""
-        programs, inputs, keep = self.programs[tile.programs], self.inputs[tile.rows], self.simulated
-        couplings = np.stack([deviations.couplings(program.couplings)[np.ix_(keep, keep)] for program in programs])
+        """Return couplings, fields and stiffness of a tile as they are in force."""
+        programs, inputs = self.programs[tile.programs], self.inputs[tile.rows]
+        couplings = np.stack([deviations.couplings(program.couplings) for program in programs])
         fields = np.stack(
-            [
-                (program.bias + force)[keep] - inputs @ deviations.weights(program.weights)[keep].T
-                for program in programs
-            ]
+            [program.bias + force - inputs @ deviations.weights(program.weights).T for program in programs]
         )
         stiffness = np.stack(
             [
-                deviations.stiffness(np.column_stack([program.quadratic, program.cubic, program.quartic]))[keep]
+                deviations.stiffness(np.column_stack([program.quadratic, program.cubic, program.quartic]))
                 for program in programs
             ]
         )

@@ -150,6 +150,7 @@ class ThermodynamicBoard:
         slots: npt.ArrayLike | None = None,
         rows: npt.ArrayLike | None = None,
         cancelled: Callable[[], bool] | None = None,
+        progress: Callable[[int], None] | None = None,
     ) -> Record:
         """Run every program with every row of inputs.
 
@@ -173,7 +174,7 @@ class ThermodynamicBoard:
         keep_samples
             Whether to return the raw samples.
         cells
-            Cells to read, counted from 0; all by default. Cells that these are not coupled to are not simulated.
+            Cells to read, counted from 0; all by default. All are simulated: what is read changes no sample.
         projections
             (p, c) linear combinations of the cells read, or (K, p, c) for each row.
         covariances
@@ -183,6 +184,8 @@ class ThermodynamicBoard:
             positions.
         cancelled
             Asked every 20 ms whether to give up.
+        progress
+            Told every 20 ms how many shots, over all programs and rows, are done.
 
         Returns
         -------
@@ -203,15 +206,20 @@ class ThermodynamicBoard:
         run.check_memory(schedule, keep_samples, covariances)
         linear = run.checked_projections(projections, covariances)
         force = self._deviations.force(run.size, time / self.circuit.time_constant)
+        key = stream_key(seed, self.name, acquisition)
+        read_out_key = stream_key(seed, self.name, acquisition, "read-out")
         moments = Moments(run.groups, run.read.size, schedule, covariances)
         kept = np.empty((*run.groups, schedule.shots, run.read.size), np.float32) if keep_samples else None
         for tile in tiles(*run.groups, schedule.shots, run.read.size):
             network = run.network(tile, force, self._deviations)
-            first_group = tile.programs.start * run.groups[1] + tile.rows.start
-            for done, chunk in self._chunks(run, tile, network, schedule, seed, acquisition, cancelled):
-                moments.add(first_group, done, chunk.reshape(-1, *chunk.shape[2:]))
+            first = tile.programs.start * run.groups[1] + tile.rows.start
+            for done, states in self._chunks(run, tile, network, schedule, key, cancelled, progress):
+                moments.count_clipped(first, states)
+                self._convert(run, tile, schedule, states, done, read_out_key)
+                moments.add(first, done, states)
                 if kept is not None:
-                    kept[tile.programs, tile.rows, done : done + chunk.shape[2]] = chunk
+                    part = kept[tile.programs, tile.rows, done : done + states.shape[1]]
+                    part[:] = states.reshape(part.shape)
         return moments.record(kept, linear)
 
     def _check_size(self, programs: Sequence[Program]) -> None:
@@ -228,18 +236,16 @@ class ThermodynamicBoard:
         tile: Tile,
         network: tuple[Lanes, Lanes, Lanes],
         schedule: Schedule,
-        seed: int,
-        acquisition: int,
+        key: tuple[int, int],
         cancelled: Callable[[], bool] | None,
-    ) -> Iterator[tuple[int, npt.NDArray[np.float32]]]:
-        """Simulate a tile and yield (shots before, (programs, rows, shots, cells read)) chunk by chunk."""
-        key = stream_key(seed, self.name, acquisition)
+        progress: Callable[[int], None] | None,
+    ) -> Iterator[tuple[int, Lanes]]:
+        """Simulate a tile and yield (shots before, (groups, shots, cells read)) chunk by chunk."""
         start = np.broadcast_to(np.asarray(0.0 if schedule.start is None else schedule.start, np.float64), (run.size,))
-        start = start[run.simulated]
-        state = None
-        if schedule.serial:
-            shape = (network[1].shape[0], network[1].shape[1], run.simulated.size)
-            state = np.broadcast_to(start, shape).astype(np.float32)
+        programs, rows, n = network[1].shape
+        groups = programs * rows
+        before = (tile.programs.start * run.groups[1] + tile.rows.start) * schedule.shots
+        state = np.broadcast_to(start, (programs, rows, n)).astype(np.float32) if schedule.serial else None
         for done in range(0, schedule.shots, tile.shots):
             shots = min(tile.shots, schedule.shots - done)
             samples = compute.sample_network(
@@ -256,39 +262,45 @@ class ThermodynamicBoard:
                 scheme=self.integrator.scheme,
                 noise=self.integrator.noise,
                 rail=RAIL,
-                read=np.searchsorted(run.simulated, run.read),
+                read=run.read,
                 start=start,
                 state=state,
                 slots=run.slots[tile.programs],
                 rows=run.rows[tile.rows],
-                cells=run.simulated,
                 settling_time=self.imperfections.settling_time,
                 cancelled=cancelled,
+                progress=_in_shots(progress, before + groups * done, groups * shots),
             )
-            self._convert(run, tile, schedule, samples, done, stream_key(seed, self.name, acquisition, "read-out"))
-            yield done, samples.reshape(*samples.shape[:2], shots, run.read.size)
+            yield done, samples.reshape(groups, shots, run.read.size)
 
     def _convert(
         self,
         run: Run,
         tile: Tile,
         schedule: Schedule,
-        samples: npt.NDArray[np.float32],
+        states: Lanes,
         done: int,
         key: tuple[int, int],
     ) -> None:
-        """Do to samples what read noise and the converter do."""
+        """Do to (groups, shots, cells read) states what read noise and the converter do."""
         size = self.imperfections
         if not (size.read_noise or size.adc_bits):
             return
         codes = 2.0 ** (size.adc_bits - 1) if size.adc_bits else 0.0
         code = size.adc_range / codes if codes else 0.0
-        flat = samples.reshape(-1, *samples.shape[2:])
+        samples = states[:, np.newaxis] if schedule.serial else states[:, :, np.newaxis]
         slots, rows = run.slots[tile.programs], run.rows[tile.rows]
         first, observation = (0, done) if schedule.serial else (done, 0)
         compute.run_sliced(
             lambda begin, end: convert(
-                begin, end, flat, rows, slots, run.read, first, observation, size.read_noise, code, codes, *key
+                begin, end, samples, rows, slots, run.read, first, observation, size.read_noise, code, codes, *key
             ),
-            len(flat),
+            len(samples),
         )
+
+
+def _in_shots(progress: Callable[[int], None] | None, before: int, shots: int) -> Callable[[float], None] | None:
+    """Return what tells ``progress`` the shots done, given the fraction of so many shots that follow those before."""
+    if progress is None:
+        return None
+    return lambda fraction: progress(before + int(fraction * shots))

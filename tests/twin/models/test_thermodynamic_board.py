@@ -198,6 +198,34 @@ def test_cells_that_nothing_read_depends_on_do_not_change_what_is_read():
     np.testing.assert_array_equal(simulate([whole], cells=[4]).samples[..., 0], simulate([whole]).samples[..., 4])
 
 
+def test_a_cell_without_couplings_gives_the_same_data_whatever_else_is_read_or_run():
+    couplings = np.zeros((3, 3))
+    couplings[0, 1] = couplings[1, 0] = 0.8
+    mixed, alone = program(np.arange(3.0), couplings), program(np.arange(3.0))
+    whole = simulate([mixed]).samples[0]
+    np.testing.assert_array_equal(simulate([mixed], cells=[2]).samples[0, ..., 0], whole[..., 2])
+    pair = simulate([mixed, alone], cells=[2], slots=[4, 9])
+    np.testing.assert_array_equal(simulate([alone], cells=[2], slots=[9]).samples[0], pair.samples[1])
+
+
+@pytest.mark.parametrize("sampling", ["reset", "serial"])
+def test_a_run_tells_the_shots_done_over_all_its_parts(monkeypatch, sampling):
+    monkeypatch.setattr("twin.models.run.CHUNK", 2**10)
+    told = []
+    schedule = Schedule(sampling, 300, 1.0)
+    simulate([layered(), layered(1)], np.zeros((3, 2)), schedule, progress=told.append)
+    assert told[0] == 0
+    assert told == sorted(told)
+    assert 1000 < told[-1] <= 2 * 3 * 300
+
+
+def test_samples_at_the_rails_are_reported_whatever_the_converter_reads():
+    cell = program([16.0, 0.0], quadratic=[-4.0, 1.0], quartic=[0.0, 1.0])
+    for size in ({"adc_bits": 8}, {"adc_bits": 8, "adc_range": 2.0}, {"read_noise": 0.1}):
+        board = ThermodynamicBoard(imperfections=Imperfections(**size))
+        assert simulate([cell], schedule=Schedule("reset", 100, 3.0), board=board).saturated_fraction == 0.5
+
+
 def test_samples_at_the_rails_are_reported():
     record = simulate(
         [program([16.0, 0.0], quadratic=[-4.0, 1.0], quartic=[0.0, 1.0])], schedule=Schedule("reset", 100, 3.0)
