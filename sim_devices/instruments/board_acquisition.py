@@ -136,8 +136,14 @@ class Order:
         burn_in = schedule.burn_in / step if schedule.serial else 0.0
         return burn_in + schedule.shots * max(1.0, schedule.observation_time / step)
 
-    def run(self, model: ThermodynamicBoard, clock: Clock, cancelled: Callable[[], bool]) -> "Acquisition":
-        """Take the samples; the clock moves by the board time."""
+    def run(
+        self,
+        model: ThermodynamicBoard,
+        clock: Clock,
+        cancelled: Callable[[], bool],
+        progress: Callable[[int], None] | None = None,
+    ) -> "Acquisition":
+        """Take the samples, telling `progress` how many shots are done; the clock moves by the board time."""
         record = model.simulate(
             self.programs,
             self.inputs,
@@ -153,6 +159,7 @@ class Order:
             slots=np.array(self.slots),
             rows=self.first_row + np.arange(len(self.inputs)),
             cancelled=cancelled,
+            progress=progress,
         )
         clock.sleep(self.timing.total)
         return Acquisition(self, record, self.moments)

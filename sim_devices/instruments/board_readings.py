@@ -28,6 +28,10 @@ class BoardReadings(BoardSampling):
         """Return a reply at once, or as soon as an active run has ended."""
         raise NotImplementedError
 
+    def shots_measured(self) -> int:
+        """Return the shots that an active run has made so far, over all slots and rows; 0 while none is active."""
+        raise NotImplementedError
+
     def data(self) -> Acquisition:
         """Return the run in memory; 241 where there is none."""
         if self.acquisition is None:
@@ -76,7 +80,8 @@ class BoardReadings(BoardSampling):
 
     @query("DATA:POINts?")
     def _ask_points_ready(self, _: Session) -> int:
-        return self._shots_ready()
+        """Return the shots in memory, or while a run is active those it has made."""
+        return self._shots_ready() + self.shots_measured()
 
     @query("DATA:REMove?", Integer(1, MEMORY), Choice("WAIT", optional=True))
     def _remove(self, session: Session, count: int, wait: str | None) -> Any:

@@ -29,6 +29,11 @@ class Run:
     future: "Future[None]" = field(default_factory=Future)
     cancelled: Event = field(default_factory=Event)
     waiting: bool = False
+    measured: int = 0
+
+    def count(self, shots: int) -> None:
+        """Take note of how many shots are done."""
+        self.measured = shots
 
 
 class ThermodynamicBoard(BoardReadings):
@@ -117,7 +122,7 @@ class ThermodynamicBoard(BoardReadings):
         if run.cancelled.is_set():
             return
         try:
-            acquisition = run.order.run(self.model, self.clock, run.cancelled.is_set)
+            acquisition = run.order.run(self.model, self.clock, run.cancelled.is_set, run.count)
         except Exception as error:  # noqa: BLE001 -- the session that began the run is told
             if self._leave(run):
                 run.future.set_exception(error)
@@ -164,6 +169,10 @@ class ThermodynamicBoard(BoardReadings):
     def after_run(self, reply: Callable[[], Any]) -> Any:
         """Return a reply at once, or as soon as the active run has ended."""
         return reply() if self._run is None else Operation(self._run.future, reply=reply)
+
+    def shots_measured(self) -> int:
+        """Return the shots that the active run has made so far; 0 while none is active."""
+        return 0 if self._run is None else self._run.measured
 
     def warm_up(self) -> None:
         """Compile the physics, so that the first run takes no longer than the next ones."""

@@ -111,6 +111,18 @@ def test_a_run_is_overlapped_and_shows_in_the_operation_register(powered, gate):
     assert int(powered.ask("STAT:OPER:COND?")) == 1 << 12
 
 
+def test_the_shots_an_active_run_has_made_can_be_asked_for(board, powered):
+    shots = 2**20
+    powered.write(f"SENS:FUNC STAT;:SAMP:COUN {shots};TOBS 100;:INIT")
+    seen = []
+    while len(set(seen)) < 4:
+        seen.append(int(powered.ask("DATA:POIN?")))
+    assert seen == sorted(seen)
+    assert 0 <= seen[-1] <= shots
+    powered.write("ABOR")
+    assert powered.ask("DATA:POIN?") == "0"
+
+
 def test_settings_of_an_active_run_are_locked_and_questions_answered(powered, gate):
     powered.write("INIT")
     for message in ("SAMP:COUN 5", "MOD:QUAD 1", "MOD:COMM", "*RCL 0", "INP:MODE FIX", "TRIG:SOUR BUS", "SYST:PRES"):
