@@ -4,12 +4,17 @@ A population of machines is judged by a loss; the best few are cloned, and every
 crossover and no elite: each child differs from its parent.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from protocols.learning_rules import cross_entropy
 
 Array = NDArray[np.float64]
+
+WINDOW = 50
+LEARNT = 0.8
 
 
 def initial_population(generator: np.random.Generator, size: int, parameters: int, spread: float) -> Array:
@@ -89,6 +94,40 @@ def mutate(generator: np.random.Generator, parents: ArrayLike, size: int, scale:
     parents = np.asarray(parents, dtype=float)
     children = parents[np.arange(size) % len(parents)]
     return children + generator.normal(size=children.shape) * np.asarray(scale, dtype=float)
+
+
+def shrinkage(loss: float, first_loss: float) -> float:
+    """Return the factor by which mutations shrink: the root of the loss relative to the first one, at most one.
+
+    Parameters
+    ----------
+    loss, first_loss : float
+        Mean loss of the parents of this generation and of the first.
+
+    Returns
+    -------
+    float
+        From 0 to 1.
+    """
+    return float(np.sqrt(loss / first_loss)) if loss < first_loss < np.inf else 1.0
+
+
+def is_stagnant(losses: Sequence[float], patience: int) -> bool:
+    """Say whether a population has drifted for long without learning.
+
+    Parameters
+    ----------
+    losses : sequence of float
+        Mean loss of the parents of each generation so far.
+    patience : int
+        Generations it is given.
+
+    Returns
+    -------
+    bool
+        Whether the mean over the last `WINDOW` generations is still above `LEARNT` times the first loss.
+    """
+    return len(losses) >= patience and not np.mean(losses[-WINDOW:]) <= LEARNT * losses[0]
 
 
 def function_loss(outputs: ArrayLike, target: ArrayLike) -> Array:

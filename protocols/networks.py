@@ -111,9 +111,9 @@ class Network:
             ]
         )
 
-    def clipped(self, parameters: ArrayLike) -> Array:
-        """Return the parameters with every board parameter held within its full scale."""
-        limit = np.concatenate([np.full(part.stop - part.start, FULL_SCALE[kind]) for kind, part in self.parts.items()])
+    def clipped(self, parameters: ArrayLike, limits: Mapping[str, float] = FULL_SCALE) -> Array:
+        """Return the parameters with the magnitude of each kind held within its limit, by default the full scale."""
+        limit = np.concatenate([np.full(part.stop - part.start, limits[kind]) for kind, part in self.parts.items()])
         return np.clip(np.asarray(parameters, dtype=float), -limit, limit)
 
     def readout(self, parameters: ArrayLike) -> Array:

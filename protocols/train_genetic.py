@@ -21,12 +21,14 @@ from protocols.genetic_algorithm import (
     classification_loss,
     function_loss,
     initial_population,
+    is_stagnant,
     mutate,
     mutation_scale,
     select,
+    shrinkage,
 )
 from protocols.learning_rules import softmax
-from protocols.networks import Network, program_arrays, stiffness_of
+from protocols.networks import FULL_SCALE, Network, program_arrays, stiffness_of
 from protocols.ports import Board
 from protocols.randomness import noise_seed, stream
 from protocols.record import Record
@@ -36,7 +38,12 @@ Array = NDArray[np.float64]
 
 INITIAL, MUTATION, BATCH = range(3)
 SLOTS = 64
+ENDLESS = 10_000_000
 TRIAL_SHOTS = 256
+PATIENCE = {"cosine": 800}
+LIMITS = {**FULL_SCALE, "bias": 4.0, "readout": 4.0}
+"""Where the parameters that selection hardly feels are kept from drifting to, in model units."""
+
 LARGEST_ACTIVITY = 4.0
 """Root mean square activity that a cell may have, in model units: a quarter of the rails."""
 
@@ -103,6 +110,7 @@ class Evolution:
     inputs: int
     mutation: float
     shrink: bool
+    patience: int
     initial_spread: float
     final_shots: int
     seed: int
@@ -131,6 +139,7 @@ def train_genetic(
     shots: int | None = None,
     mutation: float = 0.3,
     shrink: bool = True,
+    patience: int | None = None,
     initial_spread: float = 0.1,
     observation_time: float | None = None,
     temperature: float = 0.1,
@@ -170,6 +179,9 @@ def train_genetic(
         Standard deviation of a mutation at fan-in one, in model units.
     shrink : bool
         Whether mutations shrink with the square root of the parents' loss, relative to the first generation.
+    patience : int, optional
+        Generations after which a population that has not learnt anything is replaced by a new one. Default: 800 for the
+        cosine, no end for classes.
     initial_spread : float
         Standard deviation of the parameters of the first generation, in model units.
     observation_time : float, optional
@@ -208,13 +220,14 @@ def train_genetic(
         "task": task,
         "neuron": one_of("neuron", neuron, ("quadratic", "quadratic-quartic")),
         "sampling": sampling,
-        "generations": whole("generations", generations, 1, 10_000_000),
+        "generations": whole("generations", generations, 1, ENDLESS),
         "population": whole("population", population, 2, SLOTS),
         "parents": whole("parents", parents, 1, whole("population", population, 2, SLOTS) - 1),
         "inputs": whole("inputs", inputs, 2, 65536),
         "shots": whole("shots", SHOTS[sampling] if shots is None else shots, 1, LARGEST_SHOTS),
         "mutation": number("mutation", mutation, 0.0, 8.0),
         "shrink": bool(shrink),
+        "patience": whole("patience", PATIENCE.get(task, ENDLESS) if patience is None else patience, 1, ENDLESS),
         "initial_spread": number("initial_spread", initial_spread, 0.0, 8.0),
         "observation_time": number(
             "observation_time",
@@ -245,6 +258,7 @@ def _evolution(arguments: Mapping[str, Any]) -> Evolution:
         "inputs",
         "mutation",
         "shrink",
+        "patience",
         "initial_spread",
         "final_shots",
         "seed",
@@ -259,12 +273,11 @@ def _evolution(arguments: Mapping[str, Any]) -> Evolution:
 
 def _evolve(board: Board, evolution: Evolution) -> Plan[dict[str, Any]]:
     record = Record("learning", units={"board_seconds": "s"})
-    network, problem, seed = evolution.network, evolution.problem, evolution.seed
-    first = initial_population(stream(seed, INITIAL), evolution.population, network.size, evolution.initial_spread)
-    individuals = network.clipped(first)
+    network, problem = evolution.network, evolution.problem
+    individuals = _newcomers(evolution, 0)
     finalists: list[Array] = []
     history: list[float] = []
-    first_loss = np.inf
+    lineage: list[float] = []
     tally = Tally()
     yield from configure(
         board,
@@ -275,16 +288,15 @@ def _evolve(board: Board, evolution: Evolution) -> Plan[dict[str, Any]]:
         readout="statistics",
     )
     for generation in range(evolution.generations):
-        inputs, target = problem.batch(seed, generation, evolution.inputs)
+        inputs, target = problem.batch(evolution.seed, generation, evolution.inputs)
         table = {} if generation and problem.data is None else {"input_table": inputs}
         outputs = yield from _judge(board, evolution, individuals, len(inputs), tally, **table)
         losses = problem.losses(outputs, target)
         best = select(losses, evolution.parents)
-        history.append(float(losses[best[0]]))
         parents = individuals[best]
-        parents_loss = float(losses[best].mean())
-        first_loss = first_loss if generation else parents_loss
-        spread = evolution.mutation * (_shrinkage(parents_loss, first_loss) if evolution.shrink else 1.0)
+        history.append(float(losses[best[0]]))
+        lineage.append(float(losses[best].mean()))
+        spread = evolution.mutation * (shrinkage(lineage[-1], lineage[0]) if evolution.shrink else 1.0)
         finalists = [parents, *finalists][: max(1, evolution.population // evolution.parents)]
         yield from save(
             record,
@@ -296,9 +308,10 @@ def _evolve(board: Board, evolution: Evolution) -> Plan[dict[str, Any]]:
             losses=losses,
             parents=parents,
         )
-        scale = mutation_scale(network.fan_in, spread)
-        children = mutate(stream(seed, MUTATION, generation), parents, evolution.population, scale)
-        individuals = network.clipped(children)
+        if is_stagnant(lineage, evolution.patience):
+            individuals, lineage = _newcomers(evolution, generation + 1), []
+        else:
+            individuals = _children(evolution, generation, parents, spread)
     final = yield from _final(board, evolution, np.concatenate(finalists), tally)
     return {
         "loss": history,
@@ -310,9 +323,18 @@ def _evolve(board: Board, evolution: Evolution) -> Plan[dict[str, Any]]:
     }
 
 
-def _shrinkage(loss: float, first_loss: float) -> float:
-    """Return the root of the loss relative to the first generation, at most one."""
-    return float(np.sqrt(loss / first_loss)) if loss < first_loss < np.inf else 1.0
+def _newcomers(evolution: Evolution, generation: int) -> Array:
+    """Draw a first generation."""
+    generator = stream(evolution.seed, INITIAL, generation)
+    size = (evolution.population, evolution.network.size)
+    return evolution.network.clipped(initial_population(generator, *size, evolution.initial_spread), LIMITS)
+
+
+def _children(evolution: Evolution, generation: int, parents: Array, spread: float) -> Array:
+    """Clone and mutate the parents of a generation."""
+    scale = mutation_scale(evolution.network.fan_in, spread)
+    generator = stream(evolution.seed, MUTATION, generation)
+    return evolution.network.clipped(mutate(generator, parents, evolution.population, scale), LIMITS)
 
 
 def _judge(

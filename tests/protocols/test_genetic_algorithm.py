@@ -5,9 +5,11 @@ from protocols.genetic_algorithm import (
     classification_loss,
     function_loss,
     initial_population,
+    is_stagnant,
     mutate,
     mutation_scale,
     select,
+    shrinkage,
 )
 
 
@@ -65,3 +67,28 @@ def test_the_loss_of_a_classification_is_the_mean_cross_entropy():
 def test_a_machine_whose_output_is_not_finite_has_an_infinite_loss(bad):
     assert function_loss([[bad, 0.0], [0.0, 0.0]], [0.0, 0.0]).tolist() == [np.inf, 0.0]
     assert classification_loss([[[bad, 0.0]], [[0.0, 0.0]]], [1])[0] == np.inf
+
+
+@pytest.mark.parametrize(
+    ("loss", "first_loss", "factor"),
+    [
+        (0.125, 0.5, 0.5),
+        (0.5, 0.5, 1),
+        (2.0, 0.5, 1),
+        (np.inf, 0.5, 1),
+        (0.1, np.inf, 1),
+        (np.inf, np.inf, 1),
+        (0, 0.5, 0),
+    ],
+)
+def test_mutations_shrink_with_the_root_of_the_loss(loss, first_loss, factor):
+    assert shrinkage(loss, first_loss) == factor
+
+
+def test_a_population_stagnates_when_it_has_not_learnt_within_its_patience():
+    plateau = [0.5] * 100
+    assert is_stagnant(plateau, 100)
+    assert not is_stagnant(plateau, 101)
+    assert is_stagnant([0.5] * 99 + [0.1], 100)
+    assert not is_stagnant([0.5] * 50 + [0.1] * 50, 100)
+    assert is_stagnant([0.5] * 99 + [np.inf], 100)

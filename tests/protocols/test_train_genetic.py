@@ -106,3 +106,18 @@ def test_serial_sampling_averages_along_one_trajectory_from_its_start(board, eng
     assert board.sampling.get() == "serial"
     assert board.observation_time.get() == 0.2
     assert board.burn_in.get() == 0.0
+
+
+def test_a_population_that_learns_nothing_is_replaced_by_a_new_one(board, engine):
+    engine.run(train_genetic(board, generations=5, patience=2, mutation=0.0, initial_spread=1.0, **SHORT))
+    parents = [event["parents"] for event in events(engine.documents, "learning")]
+    assert np.isin(parents[1], parents[0]).all()
+    assert not np.isin(parents[2], parents[0]).any()
+
+
+def test_biases_and_read_out_weights_do_not_drift_away(board, engine):
+    engine.run(train_genetic(board, generations=3, mutation=8.0, shrink=False, **SHORT))
+    parents = events(engine.documents, "learning")[-1]["parents"]
+    assert np.abs(parents[:, :32]).max() == 4.0
+    assert np.abs(parents[:, 232:]).max() == 4.0
+    assert 4.0 < np.abs(parents[:, 32:232]).max() <= 8.0
