@@ -100,6 +100,10 @@ class DriverSignal(Signal):
         """The value seen last; the instrument is not asked."""
         return self._readback
 
+    def __repr__(self) -> str:
+        """Name the signal; its value, which every status would print, may be large."""
+        return f"{type(self).__name__}({self.name!r})"
+
     def get(self, **_: Any) -> Any:
         """Return the value in force, asked from the instrument."""
         value = self.fetch()
@@ -234,6 +238,10 @@ class ResultSignal(Signal):
         self.dims = tuple(dims)
         self.units = units
         self.numpy_type = np.dtype(numpy_type)
+
+    def __repr__(self) -> str:
+        """Name the signal; its value may be large."""
+        return f"{type(self).__name__}({self.name!r})"
 
     def get(self, **_: Any) -> Any:
         """Return the result of the last acquisition."""

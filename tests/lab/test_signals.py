@@ -89,6 +89,12 @@ def oven(driver):
     device.close()
 
 
+def test_a_status_of_a_signal_names_it_without_its_value(oven):
+    oven.trace.store(np.zeros(10))
+    assert repr(oven.trace) == "ResultSignal('oven_trace')"
+    assert "obj=DriverSignal('oven_temperature')" in repr(oven.temperature.set(300))
+
+
 def test_constructing_a_device_writes_nothing(oven, driver):
     assert driver.calls == []
     assert driver.kelvin == 300
