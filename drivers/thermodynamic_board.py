@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from pymeasure.adapters import Adapter
 
-from drivers.arrays import reshaped, symmetric, upper_triangle
+from drivers.arrays import reshaped, short_list, symmetric, upper_triangle
 from drivers.errors import InstrumentTimeoutError
 from drivers.scpi import strict_integer
 from drivers.thermodynamic_board_registers import SLOTS, ThermodynamicBoardRegisters
@@ -122,19 +122,25 @@ class ThermodynamicBoard(ThermodynamicBoardRegisters):
             self.execute(self._program_message(slot, parameters) + b"\n")
 
     def load(self, programs: Mapping[int, Mapping[str, ArrayLike]]) -> None:
-        """Write and commit whole programs, one message each, and wait until all are in force.
+        """Write programs, one message each, then commit all of them at once and wait until they are in force.
 
         Parameters
         ----------
         programs : mapping of int to mapping of str to array_like
             For every slot the parameters, as of `program`.
+
+        Raises
+        ------
+        InstrumentError
+            If the board refuses one of them; none is committed then.
         """
         with self._operation, self.lock:
             messages = [self._program_message(slot, parameters) for slot, parameters in programs.items()]
             self.write("*CLS")
             for message in messages:
-                self.write_bytes(message + b";:MOD:COMM\n")
-            self.complete_operation()
+                self.write_bytes(message + b"\n")
+            self.check_errors()
+            self.complete_operation(f"MOD:COMM {short_list(tuple(programs))}")
 
     def _program_message(self, slot: int | None, parameters: Mapping[str, ArrayLike]) -> bytes:
         units: list[Any] = [] if slot is None else [f"MOD:SEL {strict_integer(slot, (0, SLOTS - 1))}"]

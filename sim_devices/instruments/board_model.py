@@ -1,14 +1,16 @@
 """`MODel`: the program slots over the wire."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from sim_devices.instruments.board_programs import QUANTITIES, SLOTS, ProgramStore
 from sim_devices.instruments.board_rails import COMMITTING, MODEL_LIVE, SETTLING, BoardRails
+from sim_devices.instruments.board_units import suffix
 from sim_devices.scpi import (
     Block,
+    ChannelList,
     Choice,
     Integer,
     Numbers,
@@ -53,7 +55,7 @@ def _quantity_commands(name: str) -> Mapping[str, Any]:
 def _array_commands(name: str) -> Mapping[str, Any]:
     """Return the declarations that write and read a quantity as plain numbers."""
 
-    @command(f"{HEADERS[name]}[:DATA]", Numbers(), guards=("idle",))
+    @command(f"{HEADERS[name]}[:DATA]", Numbers(unit=suffix(name)), guards=("idle",))
     def write(board: "BoardModel", _: Session, values: np.ndarray) -> None:
         board.programs.write(name, values / board.factor(name))
         board.update_live()
@@ -69,7 +71,7 @@ def _element_commands(name: str, place: Callable[..., int], cells: tuple[Integer
     """Return the declarations that write and read one value of a quantity; `place` gives its index."""
     header = f"{HEADERS[name]}:ELEMent"
 
-    @command(header, *cells, Real(), guards=("idle",))
+    @command(header, *cells, Real(unit=suffix(name)), guards=("idle",))
     def write(board: "BoardModel", _: Session, *arguments: Any) -> None:
         *indices, value = arguments
         board.programs.write_element(name, place(board, *indices), value / board.factor(name))
@@ -239,10 +241,15 @@ class BoardModel(BoardRails):
 
     # ---- commit ----------------------------------------------------------------------------------------------------
 
-    @command("MODel:COMMit", Choice("ALL", optional=True), guards=("idle", "require_rails"))
-    def _commit(self, _: Session, which: str | None) -> Operation:
-        """Put the selected slot, or every slot that is written and not live, on the switches and let them settle."""
-        slots = [self.programs.selected]
+    @command(
+        "MODel:COMMit", ChannelList(0, SLOTS - 1, also=("ALL",), optional=True), guards=("idle", "require_rails")
+    )
+    def _commit(self, _: Session, which: tuple[int, ...] | str | None) -> Operation:
+        """Put programs on the switches and let them settle: of the selected slot, of the slots of a list, or of ALL.
+
+        ALL means every slot that is written and not live.
+        """
+        slots: Sequence[int] = (self.programs.selected,) if which is None else which  # type: ignore[assignment]
         if which == "ALL":
             slots = [index for index, slot in enumerate(self.programs.slots) if slot.state in ("SHAD", "DIRT")]
         self.programs.commit(slots)

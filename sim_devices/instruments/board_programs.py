@@ -1,5 +1,6 @@
 """The program slots of the thermodynamic board: a shadow copy to write to, a live image on the switches."""
 
+import math
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -31,10 +32,13 @@ def within(values: np.ndarray, low: float, high: float, what: str) -> np.ndarray
         -224 for NaN or infinity, -222 for a value out of range.
     """
     values = np.asarray(values, dtype=np.float64)
-    if not np.isfinite(values).all():
+    if not values.size:
+        return values
+    smallest, largest = float(values.min()), float(values.max())
+    if not (math.isfinite(smallest) and math.isfinite(largest)):
         raise ScpiError(-224, f"{what} must be finite numbers")
     slack = ROUNDING * max(abs(low), abs(high))
-    if values.size and (values.min() < low - slack or values.max() > high + slack):
+    if smallest < low - slack or largest > high + slack:
         raise ScpiError(-222, f"{what} must lie in {low:g}..{high:g} model units")
     return np.clip(values, low, high)
 

@@ -6,7 +6,7 @@ from sim_devices.instruments.board_acquisition import Order, Timing
 from sim_devices.instruments.board_model import BoardModel
 from sim_devices.instruments.board_programs import SLOTS, within
 from sim_devices.instruments.board_rails import SETTLING
-from sim_devices.instruments.board_units import ObservationTime, UnitReal, unit_setting
+from sim_devices.instruments.board_units import ObservationTime, UnitReal, suffix, unit_setting
 from sim_devices.scpi import (
     Boolean,
     ChannelList,
@@ -200,7 +200,7 @@ class BoardSampling(BoardModel):
     def _whole_reset(self, time: float) -> float:
         return round(time * self.ticks) / self.ticks
 
-    @command("SAMPle:RESet:VALue", Numbers(), guards=("idle",))
+    @command("SAMPle:RESet:VALue", Numbers(unit=suffix("signal")), guards=("idle",))
     def _set_start(self, _: Session, values: np.ndarray) -> None:
         if values.size not in (1, self.cells):
             raise ScpiError(

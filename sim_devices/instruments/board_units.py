@@ -11,6 +11,11 @@ ROUNDING = 1e-6
 """Relative excess over a limit that is taken as rounding of single precision or of a unit conversion."""
 
 
+def suffix(kind: str) -> Callable[[Any], str]:
+    """Return which unit suffix a number of some kind may have, as a function of the board: none in model units."""
+    return lambda board: SUFFIXES.get(kind, "") if board.unit == "PHYS" else ""
+
+
 def scaled(value: Any, factor: float) -> Any:
     """Return numbers times `factor`, element by element in tuples; words as they are."""
     if isinstance(value, tuple):
@@ -45,7 +50,7 @@ class UnitReal(Real):
         super().__init__(
             lambda board: (low(board) if callable(low) else low) * board.factor(kind),
             lambda board: high * board.factor(kind),
-            lambda board: SUFFIXES.get(kind, "") if board.unit == "PHYS" else "",
+            suffix(kind),
             default=default if default is None else lambda board: default * board.factor(kind),
             also=also,
         )

@@ -361,24 +361,32 @@ class ChannelList(Parameter):
     ----------
     low, high : int or callable
         Smallest and largest channel, or functions of the instrument that return them.
+    also : sequence of str
+        Words allowed beside lists, with their short form in capitals; the value is the short form.
     optional : bool
         Whether the parameter may be left out.
     """
 
-    def __init__(self, low: Limit, high: Limit, *, optional: bool = False, default: Any = None) -> None:
+    def __init__(
+        self, low: Limit, high: Limit, *, also: Sequence[str] = (), optional: bool = False, default: Any = None
+    ) -> None:
         super().__init__(optional=optional, default=default)
         self.low = low
         self.high = high
+        self.words = _spellings(also)
 
     def _bounds(self, instrument: "Instrument") -> tuple[int, int]:
         low, high = (limit(instrument) if callable(limit) else limit for limit in (self.low, self.high))
         return int(low or 0), int(high or 0)
 
-    def parse(self, token: Token, instrument: "Instrument") -> tuple[int, ...]:
-        """Read a channel list."""
+    def parse(self, token: Token, instrument: "Instrument") -> tuple[int, ...] | str:
+        """Read a channel list, DEF or one of the words."""
         if limit_word(token) == "DEF":
             return tuple(self.limit("DEF", instrument))
         text = _text(token, "a channel list")
+        word = self.words.get(text.decode("latin-1").upper()) if self.words else None
+        if word is not None:
+            return word
         if text[:2] != b"(@" or text[-1:] != b")":
             raise ScpiError(-104, f"{excerpt(text)} is not a channel list like (@1:4,7)")
         low, high = self._bounds(instrument)

@@ -162,19 +162,33 @@ def test_a_program_is_one_message_of_blocks():
         board.program(5, couplings=couplings, bias=[0, 1, 0], weights=np.arange(1, 7).reshape(3, 2))
 
 
-def test_programs_are_loaded_and_committed_with_one_message_each():
+def test_programs_are_loaded_with_one_message_each_and_committed_together():
     exchange = [
         *ASCII,
         ("*CLS", None),
-        (b"MOD:SEL 0;:MOD:BIAS 0.5,-0.5;:MOD:COMM\n", None),
-        (b"MOD:SEL 1;:MOD:BIAS 1,2;:MOD:COMM\n", None),
-        ("*OPC", None),
+        (b"MOD:SEL 0;:MOD:BIAS 0.5,-0.5\n", None),
+        (b"MOD:SEL 1;:MOD:BIAS 1,2\n", None),
+        NO_ERROR,
+        ("*CLS;:MOD:COMM (@0:1);*OPC", None),
         ("*ESR?", "0"),
         ("*ESR?", "1"),
         NO_ERROR,
     ]
     with expected_protocol(ThermodynamicBoard, exchange) as board:
         board.load({0: {"bias": [0.5, -0.5], "weights": np.zeros((2, 0))}, 1: {"bias": [1, 2]}})
+
+
+def test_of_programs_of_which_one_is_refused_none_is_committed():
+    exchange = [
+        *ASCII,
+        ("*CLS", None),
+        (b"MOD:SEL 0;:MOD:BIAS 0.5\n", None),
+        (b"MOD:SEL 1;:MOD:BIAS 17\n", None),
+        ("SYST:ERR?", '-222,"Data out of range"'),
+        NO_ERROR,
+    ]
+    with expected_protocol(ThermodynamicBoard, exchange) as board, pytest.raises(InstrumentError, match="-222"):
+        board.load({0: {"bias": [0.5]}, 1: {"bias": [17]}})
 
 
 def test_no_property_is_dynamic():

@@ -106,6 +106,15 @@ def test_commit_all_takes_every_written_slot_and_no_empty_one(client):
     ]
 
 
+def test_a_list_of_slots_is_committed_together_or_not_at_all(client):
+    client.write("OUTP ON;:MOD:CELL 1;SEL 3;BIAS 1;:MOD:SEL 5;BIAS 2;:MOD:SEL 7;CUB 1")
+    assert client.send("MOD:COMM (@3:7)") == [202]
+    assert '"3,SHAD' in client.ask("MOD:CAT?")
+    assert client.send("MOD:COMM (@64)") == [-222]
+    assert client.send("MOD:COMM (@3,5);*WAI") == []
+    assert [entry.split(",")[1] for entry in client.ask("MOD:CAT?").strip('"').split('","')] == ["LIVE", "LIVE", "SHAD"]
+
+
 def test_an_unbounded_cell_is_refused_at_commit_and_an_unstable_network_is_not(client):
     client.write("OUTP ON;:MOD:CELL 2;CUB 0,1")
     assert client.send("MOD:COMM") == [202]
@@ -117,6 +126,17 @@ def test_an_unbounded_cell_is_refused_at_commit_and_an_unstable_network_is_not(c
 def test_commit_needs_the_rails(client):
     assert client.send("MOD:COMM") == [-221]
     assert client.send("OUTP ON;:MOD:COMM;*WAI") == []
+
+
+def test_numbers_in_physical_units_may_have_the_suffix_of_their_unit(client):
+    client.write("MOD:CELL 2;UNIT PHYS")
+    client.write("MOD:BIAS 50MV,-1E5 UV;BIAS:ELEM 2,0.1 V;:MOD:WEIG:ELEM 1,1,20mV;:SAMP:RES:VAL 10MV")
+    assert client.errors() == []
+    client.write("MOD:UNIT MOD")
+    np.testing.assert_allclose(client.values("MOD:BIAS?"), [1.0, 2.0])
+    assert float(client.ask("MOD:WEIG:ELEM? 1,1")) == pytest.approx(0.4)
+    assert float(client.ask("SAMP:RES:VAL?")) == pytest.approx(0.1)
+    assert client.send("MOD:BIAS:ELEM 1,1V") == [-138]
 
 
 def test_a_commit_takes_board_time_and_shows_while_it_settles(board, client, gate):
