@@ -25,7 +25,7 @@ def autocorrelation_time(series: ArrayLike) -> float:
     -------
     float
         ``1 + 2 sum_k rho_k`` in intervals: 1 for independent values. The sum is cut at the first lag that exceeds
-        `WINDOW` times half of it.
+        `WINDOW` times half of it, and corrected for the mean being that of the series itself (Wolff 2004, eq. 49).
     """
     series = np.asarray(series, dtype=float)
     size = len(series)
@@ -35,7 +35,8 @@ def autocorrelation_time(series: ArrayLike) -> float:
         return 1.0
     times = 2 * np.cumsum(covariance / covariance[0]) - 1
     enough = np.arange(size) >= WINDOW * times / 2
-    return max(1.0, float(times[np.argmax(enough)] if enough.any() else times[-1]))
+    window = int(np.argmax(enough)) if enough.any() else size - 1
+    return max(1.0, float(times[window]) * (1 + (2 * window + 1) / size))
 
 
 def mean_with_error(series: ArrayLike, *, correlated: bool) -> tuple[float, float]:

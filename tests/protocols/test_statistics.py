@@ -27,6 +27,12 @@ def test_the_standard_error_of_correlated_values_is_the_scatter_of_their_means()
     assert np.mean(errors) == pytest.approx(chains.mean(axis=1).std(), rel=0.15)
 
 
+def test_the_error_of_a_short_series_is_not_too_small():
+    chains = autoregression(np.random.default_rng(4), 0.9, 300, chains=2000)
+    errors = [mean_with_error(chain, correlated=True)[1] for chain in chains]
+    assert np.sqrt(np.mean(np.square(errors))) == pytest.approx(chains.mean(axis=1).std(), rel=0.08)
+
+
 def test_the_standard_error_of_independent_values_is_the_plain_one():
     series = np.random.default_rng(2).normal(size=50)
     assert mean_with_error(series, correlated=False)[1] == pytest.approx(series.std(ddof=1) / np.sqrt(50))

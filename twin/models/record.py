@@ -14,6 +14,8 @@ MAXIMUM_SAMPLES = 2**26
 """Raw samples, and entries of covariance matrices, of one run."""
 MAXIMUM_BATCHES = 64
 """Batches into which a series is cut for its standard error."""
+WINDOW = 2.0
+"""The autocorrelation of batches is summed over so many correlation times (Sokal 1997)."""
 
 
 class SampleMemoryError(MemoryError):
@@ -32,7 +34,8 @@ class Record:
         Shots.
     mean, variance, standard_error
         (P, K, c); the variance is the unbiased estimate (0 for a single shot), the standard error that of the mean:
-        from the variance, or for serial sampling from the means of consecutive batches. NaN for a single shot.
+        from the variance, or for serial sampling from the means of consecutive batches and their autocorrelation. NaN
+        for a single shot.
     covariance
         (P, K, c, c), or None where it was not asked for.
     projection_mean, projection_covariance
@@ -51,6 +54,21 @@ class Record:
     projection_mean: Array | None
     projection_covariance: Array | None
     saturated_fraction: float
+
+
+def _autocorrelation_times(series: Array) -> Array:
+    """Return the integrated autocorrelation times (groups, c), at least 1, of (groups, b, c) series in their intervals.
+
+    They are corrected for the mean being that of the series itself (Wolff 2004, eq. 49).
+    """
+    size = series.shape[1]
+    spectrum = np.fft.rfft(series - series.mean(axis=1, keepdims=True), 2 * size, axis=1)
+    covariance = np.fft.irfft(np.abs(spectrum) ** 2, axis=1)[:, :size]
+    scale = np.where(covariance[:, :1] > 0, covariance[:, :1], 1.0)
+    times = 2 * np.cumsum(covariance / scale, axis=1) - 1
+    window = np.argmax(np.arange(size)[:, None] >= WINDOW * times / 2, axis=1)
+    summed = np.take_along_axis(times, window[:, None], axis=1)[:, 0]
+    return np.maximum(1.0, summed * (1 + (2 * window + 1) / size))
 
 
 class Moments:
@@ -89,7 +107,8 @@ class Moments:
         count = self._batches.shape[1]
         edges = -(-np.arange(count + 1) * self._total // count)
         means = self._batches / np.diff(edges)[:, None]
-        return np.sqrt(means.var(axis=1, ddof=1) / count).reshape(variance.shape)
+        times = _autocorrelation_times(means)
+        return np.sqrt(times * means.var(axis=1, ddof=1) / count).reshape(variance.shape)
 
     def record(self, samples: npt.NDArray[np.float32] | None, projections: Array | None) -> Record:
         """Return the moments of everything added."""

@@ -179,6 +179,15 @@ def test_the_standard_error_of_a_series_counts_its_correlations():
     assert np.mean(errors) > 2 * naive
 
 
+def test_the_standard_error_of_a_short_series_of_slow_hops_is_that_of_its_mean():
+    rows, board = np.zeros((500, 0)), ThermodynamicBoard()
+    for shots, interval in ((200, 0.5), (3000, 0.02)):
+        schedule = Schedule("serial", shots, interval, burn_in=10.0)
+        record = simulate([program(0.3, quadratic=-1.0)], rows, schedule, board, temperature=0.3)
+        error = np.sqrt(np.mean(record.standard_error**2))
+        assert error == pytest.approx(record.mean.std(), rel=5 / math.sqrt(2 * len(rows)) + 0.1)
+
+
 def test_a_single_shot_has_no_standard_error():
     record = simulate([layered()], [[0.0, 0.0]], Schedule("serial", 1, 1.0))
     assert np.isnan(record.standard_error).all()
