@@ -18,6 +18,7 @@ from protocols.arguments import (
     whole,
 )
 from protocols.genetic_algorithm import (
+    WINDOW,
     classification_loss,
     function_loss,
     initial_population,
@@ -41,6 +42,7 @@ SLOTS = 64
 ENDLESS = 10_000_000
 TRIAL_SHOTS = 256
 PATIENCE = {"cosine": 800}
+TARGET_LOSS = {"cosine": 0.04}
 LIMITS = {**FULL_SCALE, "bias": 4.0, "readout": 4.0}
 """Where the parameters that selection hardly feels are kept from drifting to, in model units."""
 
@@ -111,6 +113,7 @@ class Evolution:
     mutation: float
     shrink: bool
     patience: int
+    target_loss: float
     initial_spread: float
     final_shots: int
     seed: int
@@ -140,6 +143,7 @@ def train_genetic(
     mutation: float = 0.3,
     shrink: bool = True,
     patience: int | None = None,
+    target_loss: float | None = None,
     initial_spread: float = 0.1,
     observation_time: float | None = None,
     temperature: float = 0.1,
@@ -166,7 +170,7 @@ def train_genetic(
     sampling : str
         "reset": averages over runs of one observation time; "serial": averages along one trajectory.
     generations : int
-        Number of generations.
+        Largest number of generations.
     population : int
         Individuals of a generation, up to the 64 program slots of the board.
     parents : int
@@ -182,6 +186,9 @@ def train_genetic(
     patience : int, optional
         Generations after which a population that has not learnt anything is replaced by a new one. Default: 800 for the
         cosine, no end for classes.
+    target_loss : float, optional
+        Loss of the best individual, averaged over 50 generations, at which the training ends early. Default: 0.04 for the
+        cosine, 0 for classes.
     initial_spread : float
         Standard deviation of the parameters of the first generation, in model units.
     observation_time : float, optional
@@ -228,6 +235,9 @@ def train_genetic(
         "mutation": number("mutation", mutation, 0.0, 8.0),
         "shrink": bool(shrink),
         "patience": whole("patience", PATIENCE.get(task, ENDLESS) if patience is None else patience, 1, ENDLESS),
+        "target_loss": number(
+            "target_loss", TARGET_LOSS.get(task, 0.0) if target_loss is None else target_loss, 0, 1e9
+        ),
         "initial_spread": number("initial_spread", initial_spread, 0.0, 8.0),
         "observation_time": number(
             "observation_time",
@@ -259,6 +269,7 @@ def _evolution(arguments: Mapping[str, Any]) -> Evolution:
         "mutation",
         "shrink",
         "patience",
+        "target_loss",
         "initial_spread",
         "final_shots",
         "seed",
@@ -308,6 +319,8 @@ def _evolve(board: Board, evolution: Evolution) -> Plan[dict[str, Any]]:
             losses=losses,
             parents=parents,
         )
+        if np.mean(history[-WINDOW:]) <= evolution.target_loss and len(history) >= WINDOW:
+            break
         if is_stagnant(lineage, evolution.patience):
             individuals, lineage = _newcomers(evolution, generation + 1), []
         else:
@@ -317,7 +330,7 @@ def _evolve(board: Board, evolution: Evolution) -> Plan[dict[str, Any]]:
         "loss": history,
         **final,
         "shots": evolution.settings["shots"],
-        "generations": evolution.generations,
+        "generations": len(history),
         "samples": tally.samples,
         "board_seconds": tally.board_seconds,
     }

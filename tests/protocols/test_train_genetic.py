@@ -121,3 +121,17 @@ def test_biases_and_read_out_weights_do_not_drift_away(board, engine):
     assert np.abs(parents[:, :32]).max() == 4.0
     assert np.abs(parents[:, 232:]).max() == 4.0
     assert 4.0 < np.abs(parents[:, 32:232]).max() <= 8.0
+
+
+def test_training_ends_when_the_target_has_been_held_for_fifty_generations(board, engine):
+    quick = {
+        **SHORT,
+        "population": 2,
+        "parents": 1,
+        "inputs": 2,
+        "shots": 1,
+        "final_shots": 1,
+        "observation_time": 0.05,
+    }
+    result = engine.run(train_genetic(board, generations=60, target_loss=1e6, **quick))
+    assert result["generations"] == len(result["loss"]) == 50
