@@ -21,10 +21,10 @@ import pyvisa
 from numpy.typing import ArrayLike, NDArray
 from pymeasure.adapters import Adapter, ProtocolAdapter, VISAAdapter
 from pymeasure.instruments import Instrument, SCPIMixin
-from pymeasure.instruments.validators import strict_discrete_set, strict_range
 
 from drivers.arrays import block, element_type, elements
 from drivers.errors import ConnectionLostError, InstrumentError, InstrumentTimeoutError, ReplyError
+from drivers.properties import choice
 
 log = logging.getLogger(__name__)
 log.addHandler(logging.NullHandler())
@@ -32,98 +32,6 @@ log.addHandler(logging.NullHandler())
 ERROR_QUEUE_LENGTH = 32
 READ_CHUNK = 1 << 20
 SHORT_FORMATS = {"ASCii": "ASC", "INTeger,16": "INT,16", "REAL,32": "REAL,32", "REAL,64": "REAL,64"}
-
-
-def control(query: str, command: str, docs: str, **options: Any) -> property:
-    """Return a pymeasure property whose set raises the instrument's errors and is one exchange under its lock.
-
-    Parameters
-    ----------
-    query, command : str
-        What asks for the value, and what sets it with one ``%`` field.
-    docs : str
-        Docstring beginning with "Control", with unit and range.
-    **options
-        As of `pymeasure.instruments.Instrument.control`.
-    """
-    checked = Instrument.control(query, command, docs, check_set_errors=True, **options)
-
-    def fset(self: ScpiInstrument, value: Any) -> None:
-        with self.lock:
-            checked.__set__(self, value)
-
-    return property(checked.fget, fset, doc=docs)
-
-
-def boolean(header: str, docs: str) -> property:
-    """Return a property that is on or off."""
-    return control(
-        f"{header}?",
-        f"{header} %d",
-        docs,
-        validator=strict_discrete_set,
-        values={True: 1, False: 0},
-        map_values=True,
-        cast=_switch,
-    )
-
-
-def integer(header: str, docs: str, low: int, high: int) -> property:
-    """Return a property that is a whole number from `low` to `high`."""
-    return control(f"{header}?", f"{header} %d", docs, validator=strict_integer, values=(low, high), cast=_whole)
-
-
-def real(header: str, docs: str, low: float, high: float = float("inf")) -> property:
-    """Return a property that is a finite number from `low` to `high`."""
-    return control(f"{header}?", f"{header} %.9g", docs, validator=strict_real, values=(low, high))
-
-
-def choice(header: str, docs: str, options: dict[str, str]) -> property:
-    """Return a property that is one of the keys of `options`, sent as the short forms they map to."""
-    return control(
-        f"{header}?",
-        f"{header} %s",
-        docs,
-        validator=strict_discrete_set,
-        values=options,
-        map_values=True,
-        cast=str,
-        separator=";",
-        preprocess_reply=_character_data,
-    )
-
-
-def strict_integer(value: Any, limits: tuple[int, int]) -> int:
-    """Return `value` as an int if it is a whole number within `limits`, raise ValueError otherwise."""
-    if isinstance(value, (bool, np.bool_, str)) or int(value) != value:
-        raise ValueError(f"{value!r} is not a whole number")
-    return int(strict_range(value, limits))
-
-
-def strict_real(value: Any, limits: tuple[float, float]) -> float:
-    """Return `value` as a float if it is a finite number within `limits`, raise ValueError otherwise."""
-    if isinstance(value, (bool, np.bool_, str)) or not np.isfinite(value):
-        raise ValueError(f"{value!r} is not a finite number")
-    return float(strict_range(value, limits))
-
-
-def _whole(reply: str) -> int:
-    return int(float(reply))
-
-
-def _switch(reply: str) -> int:
-    return {"ON": 1, "OFF": 0}.get(reply) if reply.isalpha() else int(float(reply))  # type: ignore[return-value]
-
-
-def _character_data(reply: str) -> str:
-    """Return character or string data in its short form: capitals of the long form, no quotes."""
-    return ",".join(_short_form(word) for word in reply.strip('"').split(","))
-
-
-def _short_form(word: str) -> str:
-    if word.isupper() or not word.isalpha():
-        return word
-    return "".join(letter for letter in word if letter.isupper())
 
 
 def _of_encoding(header: str, docs: str, options: dict[str, str]) -> property:
@@ -196,14 +104,41 @@ class ScpiInstrument(SCPIMixin, Instrument):
         command = self._command
         try:
             return read()
-        except (pyvisa.errors.VisaIOError, OSError, ReplyError) as error:
+        except ReplyError:
             self._out_of_step = True
-            if isinstance(error, ReplyError) or not _is_timeout(error):
+            raise
+        except ValueError as error:
+            raise self.misunderstood(error) from error
+        except (pyvisa.errors.VisaIOError, OSError) as error:
+            self._out_of_step = True
+            if not _is_timeout(error):
                 raise _translated(error, self.name, command) from error
             reported = self._reported_after_timeout()
             if reported:
                 raise InstrumentError(*reported[0], command=command, instrument=self.name) from error
             raise InstrumentTimeoutError(f"{self.name}: no reply to {command!r} in time") from error
+
+    def values(
+        self,
+        command: str,
+        separator: str = ",",
+        cast: Callable[[str], Any] = float,
+        preprocess_reply: Callable[[str], str] | None = None,
+        maxsplit: int = -1,
+        **kwargs: Any,
+    ) -> list[Any]:
+        """Ask for values, as pymeasure does, but raise ReplyError where one cannot be cast."""
+        with self.lock:
+            parts = super().values(command, separator, str, preprocess_reply, maxsplit, **kwargs)
+            try:
+                return [bool(float(part)) if cast is bool else cast(part) for part in parts]
+            except (ValueError, LookupError) as error:
+                raise self.misunderstood(error) from error
+
+    def misunderstood(self, error: Exception) -> ReplyError:
+        """Return the error of a reply that cannot be meant by the last command; the session may be out of step."""
+        self._out_of_step = True
+        return ReplyError(f"{self.name}: the reply to {self._command!r} is not understood: {error}")
 
     @contextlib.contextmanager
     def _exchange(self, command: str) -> Iterator[None]:
@@ -420,8 +355,7 @@ class ScpiInstrument(SCPIMixin, Instrument):
             data_format, byte_order = self._encoding_in_force()
             self.write(";:".join(queries))
             if data_format == "ASCii" and dtype is None:
-                replies = self._read_reply(self.read).split(";")
-                return [np.fromstring(reply, sep=",") for reply in replies]
+                return self._read_reply(lambda: [_decimals(reply) for reply in self.read().split(";")])
             element = element_type(data_format, byte_order, dtype)
             return self._read_reply(lambda: [elements(data, element) for data in self._read_blocks(len(queries))])
 
@@ -465,6 +399,10 @@ class ScpiInstrument(SCPIMixin, Instrument):
             return
         with self._visa.read_termination_context(""):
             yield
+
+
+def _decimals(reply: str) -> NDArray[np.float64]:
+    return np.array([float(number) for number in reply.split(",")])
 
 
 def _visa_resource(adapter: Adapter) -> pyvisa.resources.MessageBasedResource | None:

@@ -18,7 +18,7 @@ from pymeasure.adapters import Adapter
 
 from drivers.arrays import reshaped, short_list, symmetric, upper_triangle
 from drivers.errors import InstrumentTimeoutError
-from drivers.scpi import strict_integer
+from drivers.properties import strict_integer
 from drivers.thermodynamic_board_registers import SLOTS, ThermodynamicBoardRegisters
 
 MEASURING = 1 << 4
@@ -74,7 +74,7 @@ class ThermodynamicBoard(ThermodynamicBoardRegisters):
             "couplings", "bias", "weights", "quadratic", "cubic" or "quartic".
         """
         header = _header(parameter)
-        return float(self.ask(f"{header}:LIM? MIN")), float(self.ask(f"{header}:LIM? MAX"))
+        return self.values(f"{header}:LIM? MIN")[0], self.values(f"{header}:LIM? MAX")[0]
 
     def release_lock(self) -> None:
         """Give the lock back."""
@@ -169,7 +169,7 @@ class ThermodynamicBoard(ThermodynamicBoardRegisters):
 
     def bias_element(self, cell: int) -> float:
         """Return the bias of one cell of the selected slot."""
-        return float(self.ask(f"MOD:BIAS:ELEM? {cell:d}"))
+        return self.values(f"MOD:BIAS:ELEM? {cell:d}")[0]
 
     def set_bias_element(self, cell: int, value: float) -> None:
         """Set the bias of one cell in the selected slot's shadow."""
@@ -215,7 +215,7 @@ class ThermodynamicBoard(ThermodynamicBoardRegisters):
     def input_table(self) -> NDArray[np.float64]:
         """Return the input table, shape (rows, k); (0, 0) where none is defined."""
         with self.lock:
-            rows, columns = (int(float(number)) for number in self.ask("INP:TABL:DEF?").split(","))
+            rows, columns = self.input_table_shape
             if rows * columns == 0:
                 return np.zeros((rows, columns))
             return self.read_array("INP:TABL?").astype(float).reshape(rows, columns)

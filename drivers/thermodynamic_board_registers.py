@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from pymeasure.instruments import Instrument
 
 from drivers.arrays import parse_list, short_list
-from drivers.scpi import ScpiInstrument, boolean, choice, control, integer, real, strict_integer, strict_real
+from drivers.properties import boolean, choice, control, integer, measurement, real, strict_integer, strict_real
+from drivers.scpi import ScpiInstrument
 
 SLOTS = 64
 
@@ -18,46 +18,44 @@ class ThermodynamicBoardRegisters(ScpiInstrument):
 
     # system and status
 
-    capability = Instrument.measurement(
+    capability = measurement(
         "SYST:CAP?", """Get what the board can do, as key=value pairs (str).""", cast=str, maxsplit=0
     )
-    uptime = Instrument.measurement("SYST:UPT?", """Get the time since power-on in seconds (int).""", cast=int)
-    board_temperature = Instrument.measurement(
+    uptime = measurement("SYST:UPT?", """Get the time since power-on in seconds (int).""", cast=int)
+    board_temperature = measurement(
         "SYST:TEMP?",
         """Measure the temperature of the board in degrees Celsius (list of float).""",
         get_process=lambda value: [value],
     )
-    lock_granted = Instrument.measurement(
+    lock_granted = measurement(
         "SYST:LOCK:REQ?", """Get the lock of the board for this session (bool: granted or not).""", cast=bool
     )
-    lock_owner = Instrument.measurement(
+    lock_owner = measurement(
         "SYST:LOCK:OWN?",
         """Get which session holds the lock as host:port, or NONE (str).""",
         cast=str,
         maxsplit=0,
         preprocess_reply=lambda reply: reply.strip('"'),
     )
-    error_count = Instrument.measurement(
-        "SYST:ERR:COUN?", """Get the number of entries in the error queue (int).""", cast=int
-    )
+    error_count = measurement("SYST:ERR:COUN?", """Get the number of entries in the error queue (int).""", cast=int)
     event_enable = integer("*ESE", """Control which events set bit 5 of the status byte (int from 0 to 255).""", 0, 255)
     service_enable = integer(
         "*SRE", """Control which bits of the status byte ask for service (int from 0 to 255).""", 0, 255
     )
-    event_status = Instrument.measurement(
+    event_status = measurement(
         "*ESR?", """Get the standard event register and clear it (int); bit 0: operations complete.""", cast=int
     )
-    operation_condition = Instrument.measurement(
+    operation_condition = measurement(
         "STAT:OPER:COND?", """Get the operation condition register (int); bit 4: measuring.""", cast=int
     )
-    questionable_condition = Instrument.measurement(
+    questionable_condition = measurement(
         "STAT:QUES:COND?", """Get the questionable condition register (int); bit 9: cells saturated.""", cast=int
     )
 
     # outputs
 
     outputs_enabled = boolean("OUTP", """Control whether the analog rails are on (bool).""")
-    protection_tripped = Instrument.measurement(
+    protection_tripped = measurement(
         "OUTP:PROT:STAT?", """Get whether a protection has switched the outputs off (bool).""", cast=bool
     )
     protection_temperature = real(
@@ -69,7 +67,7 @@ class ThermodynamicBoardRegisters(ScpiInstrument):
         0,
         1,
     )
-    interlock_sources = Instrument.measurement(
+    interlock_sources = measurement(
         "INT:SOUR?",
         """Get what holds the interlock open, of LID, TEMP and RAIL (tuple of str, empty when closed).""",
         cast=str,
@@ -77,7 +75,7 @@ class ThermodynamicBoardRegisters(ScpiInstrument):
         get_process=lambda reply: tuple(filter(None, reply.strip('"').split(","))),
     )
     interlock_latch = boolean("INT:LATC", """Control whether an interlock once open stays so until cleared (bool).""")
-    interlock_closed = Instrument.measurement("INT?", """Get whether the interlock is closed (bool).""", cast=bool)
+    interlock_closed = measurement("INT?", """Get whether the interlock is closed (bool).""", cast=bool)
 
     # program
 
@@ -114,16 +112,16 @@ class ThermodynamicBoardRegisters(ScpiInstrument):
         maxsplit=0,
         preprocess_reply=lambda reply: reply.strip('"'),
     )
-    model_state = Instrument.measurement(
+    model_state = measurement(
         "MOD:STAT?",
         """Get the state of the selected slot (str, EMPT, SHAD, LIVE or DIRT).""",
         cast=str,
         preprocess_reply=lambda reply: reply.strip('"').upper()[:4],
     )
-    checksum = Instrument.measurement(
+    checksum = measurement(
         "MOD:CRC?", """Get the CRC of the program in force (int).""", cast=lambda reply: int(reply.lstrip("#Hh"), 16)
     )
-    resolution = Instrument.measurement(
+    resolution = measurement(
         "MOD:RES?", """Get the bits of coupling, bias and weight converters, 0 for ideal (list of int).""", cast=int
     )
 
@@ -135,9 +133,13 @@ class ThermodynamicBoardRegisters(ScpiInstrument):
         {"off": "OFF", "fixed": "FIX", "step": "STEP", "sweep": "SWE"},
     )
     input_row = integer("INP:ROW", """Control the table row of fixed inputs (int from 1 to 65536).""", 1, 65536)
-    input_table_points = Instrument.measurement(
-        "INP:TABL:POIN?", """Get the number of rows of the input table (int).""", cast=int
+    input_table_shape = measurement(
+        "INP:TABL:DEF?",
+        """Get rows and columns of the input table (two ints).""",
+        cast=int,
+        get_process_list=tuple,
     )
+    input_table_points = measurement("INP:TABL:POIN?", """Get the number of rows of the input table (int).""", cast=int)
 
     # noise
 
@@ -177,7 +179,7 @@ class ThermodynamicBoardRegisters(ScpiInstrument):
         """Control the state a reset begins from (str, "clamp", "random" or "state").""",
         {"clamp": "CLAM", "random": "RAND", "state": "STAT"},
     )
-    run_time = Instrument.measurement("SAMP:TIME?", """Get the predicted time of a run in seconds (float).""")
+    run_time = measurement("SAMP:TIME?", """Get the predicted time of a run in seconds (float).""")
     run_time_limit = real(
         "SAMP:TIME:LIM", """Control the longest predicted run time accepted in seconds (float above 0).""", 0
     )
@@ -209,7 +211,7 @@ class ThermodynamicBoardRegisters(ScpiInstrument):
         maxsplit=0,
         get_process=parse_list,
     )
-    sample_clock = Instrument.measurement("SAMP:CLOC?", """Get the clock of the converter in Hz (float).""")
+    sample_clock = measurement("SAMP:CLOC?", """Get the clock of the converter in Hz (float).""")
     function = control(
         "SENS:FUNC?",
         'SENS:FUNC "%s"',
@@ -253,11 +255,9 @@ class ThermodynamicBoardRegisters(ScpiInstrument):
         get_process_list=tuple,
     )
 
-    count = Instrument.measurement("CALC:COUN?", """Get the number of shots in the statistics (int).""", cast=int)
-    calibration_valid = Instrument.measurement(
-        "CAL:VAL?", """Get whether the calibration is valid (bool).""", cast=bool
-    )
-    points = Instrument.measurement("DATA:POIN?", """Get the number of shots ready (int).""", cast=int)
+    count = measurement("CALC:COUN?", """Get the number of shots in the statistics (int).""", cast=int)
+    calibration_valid = measurement("CAL:VAL?", """Get whether the calibration is valid (bool).""", cast=bool)
+    points = measurement("DATA:POIN?", """Get the number of shots ready (int).""", cast=int)
     trigger_source = choice(
         "TRIG:SOUR",
         """Control what starts a run (str, "immediate", "bus", "external" or "timer").""",

@@ -10,7 +10,8 @@ from pymeasure.test import expected_protocol
 
 from drivers.arrays import block, parse_list, short_list, symmetric
 from drivers.errors import ConnectionLostError, InstrumentError, InstrumentTimeoutError, ReplyError
-from drivers.scpi import ScpiInstrument, boolean, choice, integer, real
+from drivers.properties import boolean, choice, integer, real
+from drivers.scpi import ScpiInstrument
 
 IDENTITY = "Maker,Model,1,2"
 NO_ERROR = ("SYST:ERR?", '0,"No error"')
@@ -136,6 +137,28 @@ def test_an_instrument_that_always_reports_an_error_is_not_asked_for_ever():
 def test_a_garbled_error_entry_is_a_reply_error():
     with pytest.raises(ReplyError, match="error queue"):
         Source(Wire(lambda command: "@@@")).check_errors()
+
+
+@pytest.mark.parametrize(
+    ("name", "query", "reply"),
+    [
+        ("voltage", "VOLT?", "1.O"),
+        ("points", "POIN?", "e"),
+        ("points", "POIN?", ""),
+        ("enabled", "OUTP?", "OM"),
+        ("enabled", "OUTP?", "7"),
+        ("mode", "MODE?", "SL0W"),
+        ("mode", "MODE?", "SLOW,FAST"),
+        ("mode", "MODE?", "SLOW;FAST"),
+    ],
+)
+def test_a_garbled_reply_is_a_reply_error_and_the_next_one_is_right(name, query, reply):
+    replies = [reply]
+    answer = standard({"VOLT?": "1", "POIN?": "1", "OUTP?": "1", "MODE?": "SLOW"})
+    source = Source(Wire(lambda command: replies.pop() if replies and command == query else answer(command)))
+    with pytest.raises(ReplyError, match=query[:-1]):
+        getattr(source, name)
+    assert getattr(source, name) in (1, True, "slow")
 
 
 def test_a_missing_reply_is_explained_by_the_error_queue():

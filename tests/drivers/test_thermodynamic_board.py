@@ -83,6 +83,7 @@ MEASUREMENTS = [
     ("model_state", "MOD:STAT?", "LIVE", "LIVE"),
     ("checksum", "MOD:CRC?", "#H0000BEEF", 0xBEEF),
     ("resolution", "MOD:RES?", "8,12,0", [8, 12, 0]),
+    ("input_table_shape", "INP:TABL:DEF?", "3,2", (3, 2)),
     ("input_table_points", "INP:TABL:POIN?", "1437", 1437),
     ("run_time", "SAMP:TIME?", "+1.200833E-01", 0.1200833),
     ("sample_clock", "SAMP:CLOC?", "+1.200000E+07", 12e6),

@@ -1,9 +1,11 @@
 """The driver on the twin, in process and over TCP, on a sound wire and on a bad one."""
 
+import contextlib
+
 import numpy as np
 import pytest
 
-from drivers.errors import ConnectionLostError, InstrumentError, InstrumentTimeoutError
+from drivers.errors import ConnectionLostError, InstrumentError, InstrumentTimeoutError, ReplyError
 from drivers.thermodynamic_board import ThermodynamicBoard
 from sim_devices import benches
 from sim_devices.faults import Fault
@@ -109,6 +111,17 @@ def test_a_late_reply_is_never_taken_for_another(board, bench):
     board.adapter.connection.timeout = 2000
     assert [board.cells for _ in range(3)] == [8] * 3
     assert board.shots == 1000
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("name", ["shots", "temperature", "slots", "rows", "unit", "noise_enabled", "function"])
+def test_a_garbled_reply_is_a_typed_error_or_a_value_and_never_shifts_the_next(board, bench, name, seed):
+    assert board.id.startswith("Szilard,TB256")
+    sound = getattr(board, name)
+    bench.inject(RESOURCE, [Fault("garbled", count=1)], seed=seed)
+    with contextlib.suppress(ReplyError):
+        assert type(getattr(board, name)) in (type(sound), int)
+    assert getattr(board, name) == sound
 
 
 def test_a_lost_connection_is_a_connection_error(board, bench):
