@@ -187,7 +187,7 @@ def train_genetic(
         Generations after which a population that has not learnt anything is replaced by a new one. Default: 800 for the
         cosine, no end for classes.
     target_loss : float, optional
-        Loss of the best individual, averaged over 50 generations, at which the training ends early. Default: 0.04 for the
+        Loss of the best individual, averaged over 50 generations, at which the training ends. Default: 0.04 for the
         cosine, 0 for classes.
     initial_spread : float
         Standard deviation of the parameters of the first generation, in model units.
