@@ -1,7 +1,6 @@
 """The one place that runs kernels: in slices, on as many threads as the machine lends."""
 
 import itertools
-import math
 import os
 import threading
 from collections.abc import Callable, Sequence
@@ -116,9 +115,9 @@ def run_sliced(
         raise Cancelled("the run was cancelled")
 
 
-def steps_in(interval: float, step: float) -> tuple[int, float]:
-    """Return the number and size of the equal steps, none above ``step``, that make up an interval."""
-    count = max(1, math.ceil(interval / step - 1e-9))
+def steps_in(interval: float, step: npt.ArrayLike) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
+    """Return number and size of the equal steps, none above ``step``, that make up an interval."""
+    count = np.maximum(1, np.ceil(interval / np.asarray(step, np.float64) - 1e-9)).astype(np.int64)
     return count, interval / count
 
 
@@ -172,7 +171,7 @@ def sample_network(
     first: float,
     interval: float | None = None,
     observations: int = 1,
-    step: float = 0.02,
+    step: float | npt.NDArray[np.float64] = 0.02,
     scheme: Scheme = "ros2",
     noise: Noise = "matched",
     rail: float = 16.0,
@@ -203,7 +202,7 @@ def sample_network(
     observations
         Observations along each trajectory.
     step
-        Largest time step; intervals are cut into equal steps.
+        Largest time step, one for all programs or (P,); intervals are cut into equal steps.
     scheme, noise
         See `twin.kernels.langevin`.
     rail
@@ -238,10 +237,12 @@ def sample_network(
         If ``cancelled`` said so.
     """
     programs, count, n = np.shape(fields)
+    step = np.broadcast_to(np.asarray(step, np.float64), (programs,))
     first_steps, first_step = steps_in(first, step)
     next_steps, next_step = steps_in(first if interval is None else interval, step)
     per_group = NORMALS_PER_GROUP if noise == "gaussian" else SYMBOLS_PER_GROUP
-    if 2 * (first_steps + 1 + (done + observations) * (next_steps + 1)) >= MAXIMUM_GROUPS * per_group:
+    longest = int(first_steps.max()) + 1 + (done + observations) * (int(next_steps.max()) + 1)
+    if 2 * longest >= MAXIMUM_GROUPS * per_group:
         raise ValueError(f"a trajectory of {done + observations} observations is longer than its noise lasts")
     blocks = -(-count * trajectories // LANES)
     plan = Plan(
@@ -256,9 +257,9 @@ def sample_network(
         trajectories=int(trajectories),
         done=int(done),
         first_steps=first_steps,
-        first_step=float(first_step),
+        first_step=first_step,
         next_steps=next_steps,
-        next_step=float(next_step),
+        next_step=next_step,
         settling_time=float(settling_time),
         key_0=int(key[0]),
         key_1=int(key[1]),

@@ -7,7 +7,7 @@ import numpy as np
 
 from sim_devices.scpi import ScpiError
 from twin.clock import Clock
-from twin.models.thermodynamic_board import Program, Record, Schedule, ThermodynamicBoard
+from twin.models.thermodynamic_board import Integrator, Program, Record, Schedule, ThermodynamicBoard
 
 MEAN, VARIANCE, COVARIANCE = 1, 2, 3
 """Moments that a run may keep; 0 is none."""
@@ -110,7 +110,7 @@ class Order:
         """Whether the run computes covariances."""
         return self.moments >= COVARIANCE or self.projections is not None
 
-    def check(self, time_limit: float, step: float) -> None:
+    def check(self, time_limit: float, integrator: Integrator) -> None:
         """Refuse what would not fit the memory or would not end in sensible time.
 
         Raises
@@ -126,7 +126,8 @@ class Order:
             raise ScpiError(232, f"{groups * self.cells.size**2:.3g} covariances, memory holds {MEMORY}")
         if self.timing.total > time_limit:
             raise ScpiError(232, f"{self.timing.total:.3g} s of board time, limit {time_limit:.3g} s")
-        steps = groups * self.programs[0].bias.size * self._steps(step)
+        steps = sum(self._steps(integrator.step_for(program, self.temperature)) for program in self.programs)
+        steps *= len(self.inputs) * self.programs[0].bias.size
         if steps > COST:
             raise ScpiError(232, f"{steps:.3g} steps of a cell, limit {COST:.0e}")
 

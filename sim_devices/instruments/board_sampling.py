@@ -346,7 +346,7 @@ class BoardSampling(BoardModel):
             threshold=None if self.threshold == "OFF" else self.threshold,
             moments=MOMENTS.index(self.moments) + 1 if self.statistics_on else 0,
         )
-        order.check(self.time_limit, self.model.integrator.step)
+        order.check(self.time_limit, self.model.integrator)
         return order
 
     def _schedule(self, timing: Timing) -> Schedule:

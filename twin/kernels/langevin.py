@@ -63,15 +63,15 @@ class Plan(NamedTuple):
     slots: np.ndarray  # (P,) names of the programs in the address of the noise
     rows: np.ndarray  # (K,) names of the rows
     cells: np.ndarray  # (n,) names of the cells
+    first_steps: np.ndarray  # (P,) steps to the first observation
+    first_step: np.ndarray  # (P,) and their size
+    next_steps: np.ndarray  # (P,) steps from one observation to the next
+    next_step: np.ndarray  # (P,)
     stop: np.ndarray  # (1,) set to 1 from outside, it ends the run soon; what was computed is then of no use
     observed: np.ndarray  # (P * blocks,) observations each block has made, for whoever looks on
     first_trajectory: int
     trajectories: int  # per row
     done: int  # observations made before this call
-    first_steps: int  # steps to the first observation
-    first_step: float
-    next_steps: int  # steps from one observation to the next
-    next_step: float
     settling_time: float
     key_0: int
     key_1: int
@@ -284,20 +284,22 @@ def sample_blocks(begin, end, network, plan, state, samples):  # type: ignore[no
         colours = 1 if plan.euler else network.colours[p]
         order, classes = network.order[p], network.classes[p, : colours + 1].copy()
         classes[colours] = n
-        _set_coefficients(coefficients[0], network.stiffness[p], network.temperature, plan.first_step, plan.euler)
-        _set_coefficients(coefficients[1], network.stiffness[p], network.temperature, plan.next_step, plan.euler)
+        first_steps, first_step = plan.first_steps[p], plan.first_step[p]
+        next_steps, next_step = plan.next_steps[p], plan.next_step[p]
+        _set_coefficients(coefficients[0], network.stiffness[p], network.temperature, first_step, plan.euler)
+        _set_coefficients(coefficients[1], network.stiffness[p], network.temperature, next_step, plan.euler)
         for c in range(colours):
             drawn[c] = 0
             if plan.done > 0:
-                drawn[c] = sub_steps(c, colours, plan.first_steps, plan.euler)
-                drawn[c] += (plan.done - 1) * sub_steps(c, colours, plan.next_steps, plan.euler)
+                drawn[c] = sub_steps(c, colours, first_steps, plan.euler)
+                drawn[c] += (plan.done - 1) * sub_steps(c, colours, next_steps, plan.euler)
         resumed[:] = True
         _load(block, first_lane, network, p, plan, state)
         lanes = min(LANES, total - first_lane)
         for o in range(observations):
             later = plan.done + o > 0
-            steps, step = (plan.next_steps, plan.next_step) if later else (plan.first_steps, plan.first_step)
-            time = plan.first_steps * plan.first_step + (plan.done + o - 1) * plan.next_steps * plan.next_step
+            steps, step = (next_steps, next_step) if later else (first_steps, first_step)
+            time = first_steps * first_step + (plan.done + o - 1) * next_steps * next_step
             _move_on(
                 block, graph, order, classes, coefficients[1 if later else 0], steps, step,
                 time if later else 0.0, drawn, resumed, plan.slots[p], plan,

@@ -235,6 +235,23 @@ def test_samples_at_the_rails_are_reported_whatever_the_converter_reads():
         assert simulate([cell], schedule=Schedule("reset", 100, 3.0), board=board).saturated_fraction == 0.5
 
 
+@pytest.mark.parametrize(
+    ("quadratic", "quartic", "bias", "kT"), [(1, 4, 16, 4), (0, 4, 0, 4), (-4, 1, 0, 4), (4, 4, -16, 1)]
+)
+def test_the_stiffest_and_hottest_cells_agree_with_quadrature(quadratic, quartic, bias, kT):
+    x = np.linspace(-5, 5, 100_001)
+    energy = quadratic * x**2 + quartic * x**4 - bias * x
+    weight = np.exp(-(energy - energy.min()) / kT)
+    weight /= weight.sum()
+    mean = weight @ x
+    variance = weight @ (x - mean) ** 2
+    shots = 100_000
+    cell = program(bias, quadratic=quadratic, quartic=quartic)
+    record = simulate([cell], schedule=Schedule("reset", shots, 5.0), temperature=kT, keep_samples=False)
+    assert record.mean.item() == pytest.approx(mean, rel=0.01, abs=5 * math.sqrt(variance / shots))
+    assert record.variance.item() == pytest.approx(variance, rel=0.01 + 5 * math.sqrt(2 / shots))
+
+
 def test_samples_at_the_rails_are_reported():
     record = simulate(
         [program([16.0, 0.0], quadratic=[-4.0, 1.0], quartic=[0.0, 1.0])], schedule=Schedule("reset", 100, 3.0)
