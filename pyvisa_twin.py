@@ -1,5 +1,5 @@
 """Lets any PyVISA program say ResourceManager("@twin")."""
 
-from sim_devices.visa import TwinVisaLibrary as WRAPPER_CLASS
+from sim_devices import visa
 
-__all__ = ["WRAPPER_CLASS"]
+WRAPPER_CLASS = visa.TwinVisaLibrary
