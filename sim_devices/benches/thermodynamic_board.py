@@ -3,11 +3,10 @@
 from collections.abc import Mapping
 from typing import Any
 
-from twin.clock import VirtualClock
-
 from sim_devices.benches.bench import Bench
 from sim_devices.benches.options import check_names, read_integer, read_table
 from sim_devices.instruments.thermodynamic_board import ThermodynamicBoard
+from twin.clock import VirtualClock
 from twin.models import thermodynamic_board as model
 
 __all__ = ["RESOURCES", "build"]
