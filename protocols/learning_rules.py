@@ -1,9 +1,10 @@
 """Learning rules of a thermodynamic computer: pure functions of arrays.
 
-The machine's energy is ``sum_i (J2 x_i^2 + J3 x_i^3 + J4 x_i^4 - b_i x_i) + sum_{i<j} J_ij x_i x_j + sum_{a,i} W_ai
-u_a x_i`` at temperature ``kT``. Its output is a mean activity ``m = <x>``, a loss ``L(m)`` is a function of the
-means, and ``delta = dL/dm``. At equilibrium every gradient of the loss is a covariance with one observable, ``y =
-sum_o delta_o x_o``: a machine that merely fluctuates shows how it should change.
+The energy of the machine, at temperature ``kT``, is
+``sum_i (J2 x_i^2 + J3 x_i^3 + J4 x_i^4 - b_i x_i) + sum_{i<j} J_ij x_i x_j + sum_{a,i} W_ai u_a x_i``.
+Its output is a mean activity ``m = <x>``, a loss ``L(m)`` is a function of the means, and ``delta = dL/dm``. At
+equilibrium every gradient of the loss is a covariance with the one observable ``y = sum_o delta_o x_o``: a machine that
+merely fluctuates shows how it should change.
 """
 
 from dataclasses import dataclass
