@@ -31,6 +31,7 @@ log.addHandler(logging.NullHandler())
 
 ERROR_QUEUE_LENGTH = 32
 READ_CHUNK = 1 << 20
+WIRE_ERRORS = (pyvisa.errors.VisaIOError, pyvisa.errors.InvalidSession, OSError)
 SHORT_FORMATS = {"ASCii": "ASC", "INTeger,16": "INT,16", "REAL,32": "REAL,32", "REAL,64": "REAL,64"}
 
 
@@ -109,7 +110,7 @@ class ScpiInstrument(SCPIMixin, Instrument):
             raise
         except ValueError as error:
             raise self.misunderstood(error) from error
-        except (pyvisa.errors.VisaIOError, OSError) as error:
+        except WIRE_ERRORS as error:
             self._out_of_step = True
             if not _is_timeout(error):
                 raise _translated(error, self.name, command) from error
@@ -147,7 +148,7 @@ class ScpiInstrument(SCPIMixin, Instrument):
         self._command = command
         try:
             yield
-        except (pyvisa.errors.VisaIOError, OSError) as error:
+        except WIRE_ERRORS as error:
             self._out_of_step = True
             raise _translated(error, self.name, command) from error
 
@@ -198,7 +199,7 @@ class ScpiInstrument(SCPIMixin, Instrument):
         while True:
             try:
                 reply = self.read().strip()
-            except (pyvisa.errors.VisaIOError, OSError) as error:
+            except WIRE_ERRORS as error:
                 raise _translated(error, self.name, "*IDN?") from error
             if reply == self._identity or (self._identity is None and reply.count(",") == 3):
                 return
@@ -397,8 +398,12 @@ class ScpiInstrument(SCPIMixin, Instrument):
         if self._visa is None:
             yield
             return
-        with self._visa.read_termination_context(""):
+        termination = self._visa.read_termination
+        self._visa.read_termination = ""
+        try:
             yield
+        finally:
+            self._visa.read_termination = termination
 
 
 def _decimals(reply: str) -> NDArray[np.float64]:

@@ -7,9 +7,10 @@ rows are numbered from 1, program slots from 0.
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,7 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 from pymeasure.adapters import Adapter
 
 from drivers.arrays import reshaped, short_list, symmetric, upper_triangle
-from drivers.errors import InstrumentTimeoutError
+from drivers.errors import InstrumentTimeoutError, ReplyError
 from drivers.properties import strict_integer
 from drivers.thermodynamic_board_registers import SLOTS, ThermodynamicBoardRegisters
 
@@ -61,8 +62,8 @@ class ThermodynamicBoard(ThermodynamicBoardRegisters):
 
     def __init__(self, adapter: Adapter | str | int, name: str = "Thermodynamic board", **kwargs: Any) -> None:
         super().__init__(adapter, name, **kwargs)
-        self._pause = threading.Event()
-        self._operation = threading.RLock()
+        self._turn = threading.Condition(self.lock)
+        self._operator: int | None = None
         self._run_shape: RunShape | None = None
 
     def limits(self, parameter: str) -> tuple[float, float]:
@@ -134,7 +135,7 @@ class ThermodynamicBoard(ThermodynamicBoardRegisters):
         InstrumentError
             If the board refuses one of them; none is committed then.
         """
-        with self._operation, self.lock:
+        with self._operation(), self.lock:
             messages = [self._program_message(slot, parameters) for slot, parameters in programs.items()]
             self.write("*CLS")
             for message in messages:
@@ -189,7 +190,7 @@ class ThermodynamicBoard(ThermodynamicBoardRegisters):
 
     def commit_slots(self, slots: Sequence[int]) -> None:
         """Commit those of `slots` that are not in force as written; the slot selected before stays so."""
-        with self._operation, self.lock:
+        with self._operation(), self.lock:
             selected = self.slot
             for slot in slots:
                 self.select(slot)
@@ -299,29 +300,58 @@ class ThermodynamicBoard(ThermodynamicBoardRegisters):
     ) -> None:
         """Write an overlapped command, if one is given, and poll until all are complete, ever less often.
 
-        The lock is free between polls, so that another thread may abort; its own operations wait for the end of this
-        one, since reading the event register that tells the end also clears it.
+        The lock is given up between polls, however often this thread holds it, so that another thread may abort; its
+        own operations wait for the end of this one, since reading the event register that tells the end also clears
+        it. What keeps the end from being seen aborts the operation.
         """
-        with self._operation:
+        with self._operation():
             with self.lock:
                 if permit is not None:
                     permit()
                 sent = command or self._command
                 self.write(f"*CLS;:{command};*OPC" if command else "*OPC")
-            self._poll(sent, deadline, progress)
+            try:
+                self._poll(sent, deadline, progress)
+            except BaseException:
+                with contextlib.suppress(Exception):
+                    self.abort()
+                raise
             self.raise_first(self.read_errors(), sent)
+
+    @contextlib.contextmanager
+    def _operation(self) -> Iterator[None]:
+        """Wait, without the lock, until no other thread's operation goes on, and keep others waiting."""
+        thread = threading.get_ident()
+        with self._turn:
+            self._turn.wait_for(lambda: self._operator in (None, thread))
+            outer, self._operator = self._operator, thread
+        try:
+            yield
+        finally:
+            with self._turn:
+                self._operator = outer
+                self._turn.notify_all()
 
     def _poll(self, sent: str, deadline: float, progress: Callable[[], None] | None) -> None:
         end = time.monotonic() + deadline
         interval = SHORTEST_POLL
-        while not self.event_status & 1:
+        while not self._complete():
             if time.monotonic() > end:
-                self.abort()
                 raise InstrumentTimeoutError(f"{self.name}: {sent!r} was not complete after {deadline:g} s; aborted")
-            self._pause.wait(interval)
+            with self._turn:
+                self._turn.wait(interval)
             if progress is not None:
                 progress()
             interval = min(1.25 * interval, LONGEST_POLL)
+
+    def _complete(self) -> bool:
+        """Ask whether all operations are complete; a lost answer, which has cleared the event, is asked for again."""
+        with self.lock:
+            try:
+                return bool(self.event_status & 1)
+            except (InstrumentTimeoutError, ReplyError):
+                self.write("*OPC")
+                return False
 
     # results, shaped by the run
 

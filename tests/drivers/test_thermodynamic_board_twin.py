@@ -1,12 +1,14 @@
 """The driver on the twin, in process and over TCP, on a sound wire and on a bad one."""
 
 import contextlib
+import random
+import threading
 
 import numpy as np
 import pytest
 
 from drivers.errors import ConnectionLostError, InstrumentError, InstrumentTimeoutError, ReplyError
-from drivers.thermodynamic_board import ThermodynamicBoard
+from drivers.thermodynamic_board import MEASURING, ThermodynamicBoard
 from sim_devices import benches
 from sim_devices.faults import Fault
 from sim_devices.server import serve
@@ -122,6 +124,87 @@ def test_a_garbled_reply_is_a_typed_error_or_a_value_and_never_shifts_the_next(b
     with contextlib.suppress(ReplyError):
         assert type(getattr(board, name)) in (type(sound), int)
     assert getattr(board, name) == sound
+
+
+def test_after_an_array_that_never_came_text_is_read_as_before(board):
+    board.use_encoding("REAL,32", "little")
+    board.adapter.connection.timeout = 300
+    with pytest.raises(InstrumentError):
+        board.moments()
+    assert [board.shots for _ in range(3)] == [1000] * 3
+
+
+@pytest.mark.parametrize("kind", ["garbled", "mute"])
+def test_a_run_survives_a_lost_answer_to_whether_it_has_ended(board, bench, kind):
+    start(board)
+    board.load({0: {"bias": [1, 0]}})
+    board.adapter.connection.timeout = 300
+    bench.inject(RESOURCE, [Fault(kind, "*ESR?", count=2)])
+    board.run()
+    assert board.points == 2000
+
+
+def test_what_ends_the_waiting_ends_the_run(board, monkeypatch):
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    start(board)
+    board.load({0: {"bias": [1, 0]}})
+    board.run_time_limit = 1e5
+    board.shots, board.observation_time = 1 << 24, 100.0
+    board.function = "statistics"
+    monkeypatch.setattr(board, "_poll", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        board.run()
+    monkeypatch.undo()
+    assert board.operation_condition & MEASURING == 0
+    board.shots, board.observation_time = 10, 0.5
+    board.run()
+
+
+def test_a_closed_session_is_a_lost_connection(board):
+    board.adapter.close()
+    with pytest.raises(ConnectionLostError):
+        _ = board.shots
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_threads_that_run_abort_commit_and_switch_never_wait_for_each_other_for_ever(board, seed):
+    start(board)
+    board.shots = 500
+    board.load({0: {"bias": [1, 0]}})
+    refused = []
+
+    def commit_what_is_selected():
+        with board.lock:
+            board.select(0)
+            board.commit()
+
+    def work(number):
+        chances = random.Random(f"{seed}/{number}")
+        actions = [
+            board.run,
+            board.abort,
+            commit_what_is_selected,
+            lambda: board.load({1: {"bias": [0, 1]}}),
+            lambda: board.switch_outputs(chances.random() < 0.8),
+            lambda: board.commit_slots([0, 1]),
+        ]
+        for _ in range(15):
+            try:
+                chances.choice(actions)()
+            except InstrumentError as error:
+                refused.append(error.code)
+            threading.Event().wait(chances.random() * 2e-3)
+
+    threads = [threading.Thread(target=work, args=(number,), daemon=True) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(20)
+    assert not any(thread.is_alive() for thread in threads)
+    assert set(refused) <= {-221, -213, 203}
+    assert board.id.startswith("Szilard,TB256")
 
 
 def test_a_lost_connection_is_a_connection_error(board, bench):
