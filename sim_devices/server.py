@@ -136,9 +136,9 @@ class Server:
     def _welcome(self, name: str, listener: socket.socket) -> None:
         try:
             connection, address = listener.accept()
-            connection.settimeout(self._patience)
+            connection.setblocking(False)
             open_session = functools.partial(self._bench.connect, name, f"{address[0]}:{address[1]}")
-            client = _Client(connection, open_session, self._forget)
+            client = _Client(connection, open_session, self._forget, self._patience)
         except OSError as error:
             log.warning("could not accept a client of %s: %s", name, error)
             self._closing.wait(_RECOVERY)
@@ -166,8 +166,10 @@ class _Client:
         connection: socket.socket,
         open_session: Callable[..., FaultySession],
         on_end: Callable[["_Client"], object],
+        patience: float,
     ) -> None:
         self._socket = connection
+        self._patience = patience
         self._open_session = open_session
         self._on_end = on_end
         self._wake, self._woken = socket.socketpair()
@@ -222,13 +224,24 @@ class _Client:
                     size = _LONG if len(data) >= _SHORT else _SHORT
                     if key.fileobj is self._socket:
                         session.write(data)
-                    self._send(session.take())
+                    replies = session.take()
+                    if replies:
+                        self._send(replies)
 
     def _send(self, replies: bytes) -> None:
         with memoryview(replies) as view:
             sent = 0
             while sent < len(view):
-                sent += self._socket.send(view[sent:])
+                try:
+                    sent += self._socket.send(view[sent:])
+                except BlockingIOError:
+                    self._wait_for_room()
+
+    def _wait_for_room(self) -> None:
+        with selectors.DefaultSelector() as selector:
+            selector.register(self._socket, selectors.EVENT_WRITE)
+            if not selector.select(self._patience):
+                raise TimeoutError(f"the client has taken nothing for {self._patience} s")
 
 
 def _listen(host: str, port: int) -> socket.socket:
