@@ -241,9 +241,7 @@ class BoardModel(BoardRails):
 
     # ---- commit ----------------------------------------------------------------------------------------------------
 
-    @command(
-        "MODel:COMMit", ChannelList(0, SLOTS - 1, also=("ALL",), optional=True), guards=("idle", "require_rails")
-    )
+    @command("MODel:COMMit", ChannelList(0, SLOTS - 1, also=("ALL",), optional=True), guards=("idle", "require_rails"))
     def _commit(self, _: Session, which: tuple[int, ...] | str | None) -> Operation:
         """Put programs on the switches and let them settle: of the selected slot, of the slots of a list, or of ALL.
 
