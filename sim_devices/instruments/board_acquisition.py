@@ -126,7 +126,9 @@ class Order:
             raise ScpiError(232, f"{groups * self.cells.size**2:.3g} covariances, memory holds {MEMORY}")
         if self.timing.total > time_limit:
             raise ScpiError(232, f"{self.timing.total:.3g} s of board time, limit {time_limit:.3g} s")
-        steps = sum(self._steps(integrator.step_for(program, self.temperature)) for program in self.programs)
+        steps = sum(
+            self._steps(integrator.step_for(program, self.temperature, self.schedule)) for program in self.programs
+        )
         steps *= len(self.inputs) * self.programs[0].bias.size
         if steps > COST:
             raise ScpiError(232, f"{steps:.3g} steps of a cell, limit {COST:.0e}")
