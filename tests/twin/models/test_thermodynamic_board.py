@@ -1,4 +1,7 @@
+import ast
 import math
+import subprocess
+import sys
 import threading
 import tracemalloc
 
@@ -452,6 +455,12 @@ def test_an_impossible_board_is_refused_by_name(size):
 def test_full_scales_are_those_of_the_data_sheet():
     assert FULL_SCALE["coupling"] == FULL_SCALE["weight"] == (-8.0, 8.0)
     assert FULL_SCALE["bias"] == (-RAIL, RAIL)
+
+
+def test_importing_the_board_loads_no_more_than_it_needs():
+    script = "import sys, twin.models.thermodynamic_board; print({name.split('.')[0] for name in sys.modules})"
+    loaded = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
+    assert not {"scipy", "matplotlib", "xarray"} & set(ast.literal_eval(loaded))
 
 
 def test_warming_up_compiles_every_kernel_a_run_needs():
