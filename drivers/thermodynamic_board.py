@@ -246,8 +246,10 @@ class ThermodynamicBoard(ThermodynamicBoardRegisters):
     def run_shape(self) -> RunShape:
         """Return the shape that a run begun now will have."""
         with self.lock:
-            rows = self.rows[1] if self.input_mode == "sweep" else 1
-            return RunShape(len(self.slots), rows, self.shots, len(self.read_cells))
+            sweep = self.input_mode == "sweep"
+            rows = self.rows[1] if sweep else 1
+            shots = (self.dwell if sweep else None) or self.shots
+            return RunShape(len(self.slots), rows, self.trigger_count * shots, len(self.read_cells))
 
     def run(
         self,

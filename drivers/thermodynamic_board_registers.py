@@ -133,6 +133,13 @@ class ThermodynamicBoardRegisters(ScpiInstrument):
         {"off": "OFF", "fixed": "FIX", "step": "STEP", "sweep": "SWE"},
     )
     input_row = integer("INP:ROW", """Control the table row of fixed inputs (int from 1 to 65536).""", 1, 65536)
+    dwell = control(
+        "INP:DWEL?",
+        "INP:DWEL %s",
+        """Control the shots per row of a sweep (int from 1 to 1000000, or None for `shots`).""",
+        validator=lambda value, _: "COUN" if value is None else strict_integer(value, (1, 1000000)),
+        cast=lambda reply: None if reply.upper().startswith("COUN") else int(reply),
+    )
     input_table_shape = measurement(
         "INP:TABL:DEF?",
         """Get rows and columns of the input table (two ints).""",
@@ -145,6 +152,11 @@ class ThermodynamicBoardRegisters(ScpiInstrument):
 
     noise_enabled = boolean("NOIS", """Control whether the noise sources are on (bool).""")
     temperature = real("NOIS:TEMP", """Control the noise temperature kT in the unit in force (float from 0).""", 0)
+    actual_temperature = measurement(
+        "NOIS:TEMP:ACT?",
+        """Measure the noise temperature of every cell in the unit in force (list of float).""",
+        get_process=lambda value: [value],
+    )
     noise_source = choice(
         "NOIS:SOUR",
         """Control where noise comes from (str, "digital" or "none").""",
@@ -256,12 +268,27 @@ class ThermodynamicBoardRegisters(ScpiInstrument):
     )
 
     count = measurement("CALC:COUN?", """Get the number of shots in the statistics (int).""", cast=int)
+    calibration_date = measurement(
+        "CAL:DATE?",
+        """Get when the board was calibrated (str, an ISO date).""",
+        cast=str,
+        preprocess_reply=lambda reply: reply.strip('"'),
+    )
+    calibration_temperature = measurement(
+        "CAL:TEMP?", """Get the temperature of the board at its calibration in degrees Celsius (float)."""
+    )
     calibration_valid = measurement("CAL:VAL?", """Get whether the calibration is valid (bool).""", cast=bool)
     points = measurement("DATA:POIN?", """Get the number of shots ready (int).""", cast=int)
     trigger_source = choice(
         "TRIG:SOUR",
         """Control what starts a run (str, "immediate", "bus", "external" or "timer").""",
         {"immediate": "IMM", "bus": "BUS", "external": "EXT", "timer": "TIM"},
+    )
+    trigger_count = integer(
+        "TRIG:COUN",
+        """Control how many triggers a run takes, each for `shots` (int from 1 to 1000000).""",
+        1,
+        1000000,
     )
     projection_count = integer("CALC:PROJ:DEF", """Control the number of projections (int from 0 to 16).""", 0, 16)
 

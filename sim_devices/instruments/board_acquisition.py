@@ -21,6 +21,7 @@ COST = 1e13
 class Timing:
     """Durations of one acquisition, in seconds of board time.
 
+    Each of `triggers` triggers comes `lead` after what was before it and takes `shots` shots at every slot and row.
     Reset sampling takes ``shots * (reset + observation + conversion)`` per slot and row, serial sampling
     ``burn_in + shots * observation``.
     """
@@ -33,27 +34,33 @@ class Timing:
     reset: float = 0.0
     conversion: float = 0.0
     lead: float = 0.0
+    triggers: int = 1
 
     @property
     def block(self) -> float:
-        """Duration of one slot at one row of inputs, s."""
+        """Duration of one slot at one row of inputs after one trigger, s."""
         if self.serial:
             return self.burn_in + self.shots * self.observation
         return self.shots * (self.reset + self.observation + self.conversion)
 
     @property
     def total(self) -> float:
-        """Duration from the trigger to the last sample, s."""
+        """Duration from the first trigger to the last sample, s."""
+        return self.triggers * self._period
+
+    @property
+    def _period(self) -> float:
         return self.lead + self.blocks * self.block
 
     def stamps(self, first: int, count: int) -> np.ndarray:
-        """Return when shots `first`, `first` + 1, ... were converted, s since the trigger."""
-        block, shot = np.divmod(np.arange(first, first + count), self.shots)
+        """Return when shots `first`, `first` + 1, ... in memory were converted, s since the first trigger."""
+        block, shot = np.divmod(np.arange(first, first + count), self.triggers * self.shots)
+        trigger, shot = np.divmod(shot, self.shots)
         if self.serial:
             within_block = self.burn_in + (shot + 1) * self.observation
         else:
             within_block = (shot + 1) * (self.reset + self.observation + self.conversion)
-        return self.lead + block * self.block + within_block
+        return trigger * self._period + self.lead + block * self.block + within_block
 
 
 @dataclass(frozen=True)

@@ -156,9 +156,9 @@ class BoardRails(Instrument):
     def _guard_temperature(self) -> None:
         if self.temperature > self.temperature_limit and not self.tripped:
             self.tripped = True
-            self.outputs_off()
             self.set_condition("questionable", TOO_HOT, True)
             self.report(ScpiError(103, f"{self.temperature:g} Cel"))
+            self.outputs_off()
 
     # ---- interlock -------------------------------------------------------------------------------------------------
 
@@ -181,9 +181,9 @@ class BoardRails(Instrument):
             self._contacts.add(contact)
             if self.interlock_latch:
                 self._latched.add(contact)
-            self.outputs_off()
             self.set_condition("questionable", INTERLOCK_OPEN, True)
             self.report(ScpiError(101, contact))
+            self.outputs_off()
 
     def close_interlock(self, contact: str = "LID") -> None:
         """Close a contact; a latched interlock stays open until INTerlock:CLEar."""

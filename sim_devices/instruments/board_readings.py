@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 
 from sim_devices.instruments.board_acquisition import COVARIANCE, MEAN, MEMORY, VARIANCE, Acquisition
-from sim_devices.instruments.board_rails import DATA_READY
+from sim_devices.instruments.board_rails import AMBIENT, DATA_READY, POWER_ON
 from sim_devices.instruments.board_sampling import BoardSampling
 from sim_devices.instruments.board_units import UnitReal, unit_setting
-from sim_devices.scpi import Block, Choice, Integer, ScpiError, Session, command, query, setting
+from sim_devices.scpi import Block, Choice, Integer, Quoted, ScpiError, Session, command, query, setting
 from twin.models.thermodynamic_board import RAIL
 
 CODE_BITS = 16
@@ -137,6 +137,15 @@ class BoardReadings(BoardSampling):
     def _ask_calibration(self, _: Session, __: str) -> Block:
         """Return step and offset of the codes of FORMat INTeger,16."""
         return Block(np.array([self._lsb() * self.factor("signal"), 0.0]))
+
+    @query("CALibration:DATE?")
+    def _ask_calibration_date(self, _: Session) -> Quoted:
+        """Return when the board was calibrated: before its clock was first started."""
+        return Quoted(POWER_ON.date().isoformat())
+
+    @query("CALibration:TEMPerature?")
+    def _ask_calibration_temperature(self, _: Session) -> float:
+        return AMBIENT
 
     @query("CALibration:VALid?")
     def _ask_calibration_valid(self, _: Session) -> bool:

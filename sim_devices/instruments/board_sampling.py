@@ -1,11 +1,15 @@
 """What a run of the thermodynamic board does: inputs, noise, sampling, capture, projections, trigger."""
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 
 from sim_devices.instruments.board_acquisition import Order, Timing
 from sim_devices.instruments.board_model import BoardModel
 from sim_devices.instruments.board_programs import SLOTS, within
 from sim_devices.instruments.board_rails import SETTLING
+from sim_devices.instruments.board_tests import noise_covariance
 from sim_devices.instruments.board_units import ObservationTime, UnitReal, suffix, unit_setting
 from sim_devices.scpi import (
     Boolean,
@@ -21,6 +25,7 @@ from sim_devices.scpi import (
     query,
     setting,
 )
+from twin.models.program import MAXIMUM_SHOTS
 from twin.models.thermodynamic_board import FULL_SCALE, RAIL, Schedule
 
 TABLE_ROWS = 65536
@@ -34,6 +39,7 @@ PROJECTIONS = 16
 MOMENTS = ("MEAN", "VAR", "COV")
 
 _CELLS = ChannelList(1, lambda board: board.cells)
+_CELL = Integer(1, lambda board: board.cells)
 
 
 def _every_cell(board: BoardModel) -> tuple[int, ...]:
@@ -47,6 +53,7 @@ class BoardSampling(BoardModel):
 
     input_mode = setting("INPut:MODE", Choice("OFF", "FIXed", "STEP", "SWEep"), reset="OFF", guards=("idle",))
     input_row = setting("INPut:ROW", Integer(1), reset=1)
+    dwell = setting("INPut:DWELl", Integer(1, 1000000, also=("COUNt",)), reset="COUN", guards=("idle",))
     table: np.ndarray
     vector: np.ndarray
 
@@ -131,6 +138,35 @@ class BoardSampling(BoardModel):
         "NOISe:TEMPerature", "temperature", UnitReal("temperature", *FULL_SCALE["temperature"], default=1.0), reset=1.0
     )
     noise_seed = setting("NOISe:SEED", Integer(0, 2**32 - 1), reset=lambda board: board.model.seed % 2**32)
+
+    @query("NOISe:TEMPerature:ACTual?", ChannelList(1, lambda b: b.cells, optional=True), guards=("idle",))
+    def _ask_actual_temperature(self, _: Session, cells: tuple[int, ...] | None) -> Operation:
+        """Return the noise temperature of cells, estimated from their noise on test."""
+        chosen = np.array(cells or _every_cell(self)) - 1
+        factor = self.factor("temperature")
+        return self._measure_noise(chosen, lambda noise: noise.diagonal()[chosen] * factor)
+
+    @query("NOISe:CORRelation?", _CELL, _CELL, guards=("idle",))
+    def _ask_noise_correlation(self, _: Session, first: int, second: int) -> Operation:
+        """Return the correlation of the noise of two cells, estimated like the temperature; 0 without noise."""
+        pair = np.array([first, second]) - 1
+
+        def correlation(noise: np.ndarray) -> float:
+            scale = float(np.sqrt(noise[pair[0], pair[0]] * noise[pair[1], pair[1]]))
+            return float(noise[tuple(pair)]) / scale if scale else 0.0
+
+        return self._measure_noise(pair, correlation)
+
+    def _measure_noise(self, cells: np.ndarray, reply: Callable[[np.ndarray], Any]) -> Operation:
+        """Put the noise to the test up to the last of `cells`; `reply` gets its covariance in units of kT."""
+        measured = self.worker.submit(noise_covariance, self.model, self.temperature_in_force, int(cells.max()) + 1)
+        return Operation(measured, reply=lambda: reply(measured.result()))
+
+    @property
+    def temperature_in_force(self) -> float:
+        """The temperature of the noise in model units; 0 with the source off."""
+        return self.noise_temperature if self.noise_on and self.noise_source != "NONE" else 0.0
+
     acquisitions = 0
     """Acquisitions begun since *RST or NOISe:SEED."""
 
@@ -275,6 +311,7 @@ class BoardSampling(BoardModel):
     trigger_source = setting(
         "TRIGger[:SEQuence]:SOURce", Choice("IMMediate", "BUS", "TIMer"), reset="IMM", guards=("idle",)
     )
+    trigger_count = setting("TRIGger[:SEQuence]:COUNt", Integer(1, 1000000), reset=1, guards=("idle",))
     trigger_delay = setting("TRIGger[:SEQuence]:DELay", Real(0.0, 1.0, "S"), reset=0.0, guards=("idle",))
     trigger_period = setting("TRIGger[:SEQuence]:TIMer", Real(1e-5, 100.0, "S"), reset=1.0, guards=("idle",))
 
@@ -302,17 +339,19 @@ class BoardSampling(BoardModel):
         unit = self.model.circuit.time_constant
         lead = self.trigger_delay + (self.trigger_period if self.trigger_source == "TIM" else 0.0)
         blocks = len(self.slots) * rows
+        triggers = self.trigger_count
         if self.function == "CAPT":
-            return Timing(True, self.capture_count, blocks, 1 / self.capture_rate, lead=lead)
+            return Timing(True, self.capture_count, blocks, 1 / self.capture_rate, lead=lead, triggers=triggers)
         return Timing(
             serial=self.sampling == "SER",
-            shots=self.shots,
+            shots=self.dwell if self.input_mode == "SWE" and self.dwell != "COUN" else self.shots,
             blocks=blocks,
             observation=self.observation_time * unit,
             burn_in=self.burn_in * unit,
             reset=self.reset_time * unit,
             conversion=1 / self.model.circuit.clock_frequency,
             lead=lead,
+            triggers=triggers,
         )
 
     def order(self) -> Order:
@@ -329,6 +368,10 @@ class BoardSampling(BoardModel):
                 raise ScpiError(203, f"slot {index}")
         inputs = self._input_rows()
         timing = self.timing(len(inputs))
+        if timing.serial and timing.triggers > 1:
+            raise ScpiError(-221, "TRIGger:COUNt above 1 needs independent shots, SAMPle:MODE RESet")
+        if timing.triggers * timing.shots > MAXIMUM_SHOTS:
+            raise ScpiError(232, f"{timing.triggers * timing.shots:.3g} shots per slot and row, limit {MAXIMUM_SHOTS}")
         cells = np.array(self.capture_cells if self.function == "CAPT" else self.read_cells) - 1
         order = Order(
             programs=tuple(self.programs.slots[index].program for index in self.slots),
@@ -337,7 +380,7 @@ class BoardSampling(BoardModel):
             first_row=self.rows[0] - 1 if self.input_mode == "SWE" else 0,
             schedule=self._schedule(timing),
             timing=timing,
-            temperature=self.noise_temperature if self.noise_on and self.noise_source != "NONE" else 0.0,
+            temperature=self.temperature_in_force,
             seed=self.noise_seed,
             acquisition=self.acquisitions + 1,
             cells=cells,
@@ -353,7 +396,7 @@ class BoardSampling(BoardModel):
         unit = self.model.circuit.time_constant
         return Schedule(
             sampling="serial" if timing.serial else "reset",
-            shots=timing.shots,
+            shots=timing.triggers * timing.shots,
             observation_time=timing.observation / unit if self.function == "CAPT" else self.observation_time,
             burn_in=timing.burn_in / unit if self.function == "CAPT" else self.burn_in,
             start=np.broadcast_to(self.start, (self.cells,)) if self.start.any() else None,

@@ -8,15 +8,22 @@ from twin.models.thermodynamic_board import Program, Record, Schedule, Thermodyn
 
 CELLS = 8
 SHOTS = 1 << 16
+ESTIMATE_SHOTS = 1 << 14
 OBSERVATION = 1.0
 """Time of one shot, in model units."""
 
 
 def _measure(
-    model: ThermodynamicBoard, *, temperature: float, bias: float = 0.0, start: float = 0.0, shots: int = 64
+    model: ThermodynamicBoard,
+    *,
+    temperature: float,
+    bias: float = 0.0,
+    start: float = 0.0,
+    shots: int = 64,
+    cells: int = CELLS,
 ) -> Record:
     """Run uncoupled cells of stiffness 1; the noise is that of acquisition 0, which no INITiate uses."""
-    cells = min(CELLS, model.cells)
+    cells = min(cells, model.cells)
     zeros = np.zeros(cells)
     program = Program(
         couplings=np.zeros((cells, cells)),
@@ -71,6 +78,15 @@ def noise_correlation(model: ThermodynamicBoard) -> tuple[bool, str]:
     deviation = np.sqrt(np.diag(covariance))
     correlation = _largest(np.triu(covariance / np.outer(deviation, deviation), 1))
     return correlation < 0.02, f"noise cross-correlation {correlation:.3g}"
+
+
+def noise_covariance(model: ThermodynamicBoard, temperature: float, cells: int) -> np.ndarray:
+    """Return the covariance of the noise of the first cells, in units of kT: their temperatures on the diagonal.
+
+    A cell of stiffness 1 released at 0 has the variance kT (1 - exp(-4 t)) / 2 after the time t.
+    """
+    record = _measure(model, temperature=temperature, shots=ESTIMATE_SHOTS, cells=cells)
+    return np.asarray(record.covariance)[0, 0] * 2.0 / -np.expm1(-4.0 * OBSERVATION)
 
 
 def relaxation(model: ThermodynamicBoard) -> tuple[bool, str]:

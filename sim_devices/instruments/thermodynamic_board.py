@@ -28,7 +28,8 @@ class Run:
     session: Session
     future: "Future[None]" = field(default_factory=Future)
     cancelled: Event = field(default_factory=Event)
-    waiting: bool = False
+    triggers: int = 0
+    """Triggers still to come before it begins."""
     measured: int = 0
 
     def count(self, shots: int) -> None:
@@ -95,20 +96,21 @@ class ThermodynamicBoard(BoardReadings):
         self.update_data_ready()
         self._run = run = Run(order, session)
         if self.trigger_source == "BUS":
-            run.waiting = True
+            run.triggers = self.trigger_count
             self.set_condition("operation", WAITING, True)
         else:
             self._launch(run)
         return run
 
     def trigger(self, _: Session) -> None:
-        """Start the run that waits for the bus trigger; -211 where none does."""
+        """Give the run that waits one of its triggers, the last of which starts it; -211 where none waits."""
         run = self._run
-        if run is None or not run.waiting:
+        if run is None or not run.triggers:
             raise ScpiError(-211, "no run waits for a trigger")
-        run.waiting = False
-        self.set_condition("operation", WAITING, False)
-        self._launch(run)
+        run.triggers -= 1
+        if not run.triggers:
+            self.set_condition("operation", WAITING, False)
+            self._launch(run)
 
     def _launch(self, run: Run) -> None:
         self.set_condition("questionable", SATURATED, False)

@@ -36,6 +36,7 @@ CONTROLS = [
     ("model_name", "xor, 2-2-1", 'MOD:NAME "xor, 2-2-1"', '"xor, 2-2-1"'),
     ("input_mode", "sweep", "INP:MODE SWE", "SWE"),
     ("input_row", 3, "INP:ROW 3", "3"),
+    ("dwell", 100, "INP:DWEL 100", "100"),
     ("noise_enabled", True, "NOIS 1", "1"),
     ("noise_source", "none", "NOIS:SOUR NONE", "NONE"),
     ("temperature", 0.1, "NOIS:TEMP 0.1", "+1.000000E-01"),
@@ -60,6 +61,7 @@ CONTROLS = [
     ("histogram_bins", 64, "CALC:HIST:BINS 64", "64"),
     ("histogram_range", (-1.0, 1.0), "CALC:HIST:RANG -1,1", "-1,1"),
     ("projection_count", 10, "CALC:PROJ:DEF 10", "10"),
+    ("trigger_count", 3, "TRIG:COUN 3", "3"),
     ("trigger_source", "bus", "TRIG:SOUR BUS", "BUS"),
     ("data_format", "REAL,64", "FORM REAL,64", "REAL,64"),
     ("byte_order", "little", "FORM:BORD SWAP", "SWAP"),
@@ -90,6 +92,11 @@ MEASUREMENTS = [
     ("count", "CALC:COUN?", "1000", 1000),
     ("points", "DATA:POIN?", "1000", 1000),
     ("calibration_valid", "CAL:VAL?", "1", True),
+    ("calibration_date", "CAL:DATE?", '"2025-01-01"', "2025-01-01"),
+    ("calibration_temperature", "CAL:TEMP?", "+2.000000E+01", 20.0),
+    ("actual_temperature", "NOIS:TEMP:ACT?", "+1.000000E+00,+9.900000E-01", [1.0, 0.99]),
+    ("actual_temperature", "NOIS:TEMP:ACT?", "+1.000000E+00", [1.0]),
+    ("dwell", "INP:DWEL?", "COUN", None),
 ]
 
 
@@ -251,8 +258,10 @@ def test_tables_and_projections_are_defined_and_filled_in_one_message():
 RUN = [
     ("INP:MODE?", "SWE"),
     ("SAMP:ROWS?", "1,3"),
-    ("SAMP:MOD?", "(@0:1)"),
+    ("INP:DWEL?", "COUN"),
     ("SAMP:COUN?", "4"),
+    ("SAMP:MOD?", "(@0:1)"),
+    ("TRIG:COUN?", "1"),
     ("SAMP:CELL?", "(@1:2)"),
     ("SAMP:TIME?", "+1.000000E-03"),
     ("*CLS;:INIT;*OPC", None),

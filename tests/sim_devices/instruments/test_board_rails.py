@@ -33,6 +33,12 @@ def test_an_interlock_without_latch_closes_by_itself(board, client):
     assert client.send("*CLS;OUTP ON") == []
 
 
+def test_the_cause_of_a_reading_that_fails_is_reported_before_it(board, powered, gate):
+    powered.write("READ?")
+    board.open_interlock()
+    assert powered.errors() == [101, 241]
+
+
 def test_an_open_interlock_ends_a_run_and_keeps_nothing_of_it(board, powered, gate):
     powered.write("INIT;*OPC")
     board.open_interlock()

@@ -88,9 +88,9 @@ def test_an_input_table_travels_as_a_block(client, block):
         ("NOIS:TEMP 5", -222),
         ("SENS:FUNC SAMP", -104),
         ("MOD:DAMP 1", -113),
-        ("INP:DWEL 1", -113),
+        ("INP:DWEL 0", -222),
         ("OUTP:SYNC ON", -113),
-        ("TRIG:COUN 2", -113),
+        ("TRIG:COUN 1000001", -222),
         ("INIT:CONT ON", -113),
     ],
 )
@@ -141,3 +141,47 @@ def test_projections_of_unread_cells_are_refused(client):
 def test_the_capture_rate_is_the_clock_over_a_power_of_two(client):
     assert client.ask("CAPT:RATE 3.1MHZ;RATE?") == "+3.000000E+06"
     assert client.ask("CAPT:RATE MIN;RATE?") == client.ask("CAPT:RATE? MIN")
+
+
+def test_every_trigger_takes_its_shots_at_its_time(powered):
+    powered.write("SAMP:COUN 4;TOBS 1;:TRIG:SOUR TIM;TIM 2;COUN 3;:INP:TABL:DEF 2,1;:INP:MODE SWE;:SAMP:ROWS 1,2")
+    pass_time = 8 * (2e-5 + 1e-5 + 1 / 12e6)
+    assert float(powered.ask("SAMP:TIME?")) == pytest.approx(3 * (2 + pass_time))
+    assert powered.ask("INIT;*OPC?;:CALC:COUN?;:DATA:POIN?") == "1;12;24"
+    stamps = powered.block("DATA:TIM? 1,24", ">f8").reshape(2, 3, 4)
+    assert stamps[1] - stamps[0] == pytest.approx(np.full((3, 4), pass_time / 2))
+    assert stamps[:, 1:] - stamps[:, :-1] == pytest.approx(np.full((2, 2, 4), 2 + pass_time))
+    assert stamps.max() == pytest.approx(3 * (2 + pass_time))
+
+
+@pytest.mark.parametrize(
+    ("message", "error"),
+    [
+        ("SAMP:MODE SER;:TRIG:COUN 2;:INIT", -221),
+        ('SENS:FUNC "CAPT";:TRIG:COUN 2;:INIT', -221),
+        ('SENS:FUNC "STAT";:SAMP:COUN MAX;:TRIG:COUN MAX;:INIT', 232),
+    ],
+)
+def test_triggers_that_a_run_cannot_take_are_refused(powered, message, error):
+    assert powered.send(message) == [error]
+    assert powered.ask("*RST;:TRIG:COUN?") == "1"
+
+
+def test_a_sweep_dwells_as_long_as_it_is_told_and_otherwise_for_the_count(powered):
+    powered.write("SAMP:COUN 4;TOBS 1;:INP:TABL:DEF 2,1;:INP:MODE SWE;:SAMP:ROWS 1,2")
+    assert powered.ask("INP:DWEL?;:INIT;*OPC?;:DATA:POIN?") == "COUN;1;8"
+    assert powered.ask("INP:DWEL 3;:INIT;*OPC?;:DATA:POIN?") == "1;6"
+    assert powered.ask("INP:MODE OFF;:INIT;*OPC?;:DATA:POIN?") == "1;4"
+
+
+def test_the_noise_is_measured_on_request(powered):
+    assert float(powered.ask("NOIS:TEMP 0.5;TEMP:ACT?")) == pytest.approx(0.5, abs=0.5 * 5 * np.sqrt(2 / 2**14))
+    powered.write("MOD:CELL 3")
+    assert powered.values("NOIS:TEMP:ACT?").size == 3
+    assert powered.values("NOIS:TEMP:ACT? (@2:3)").size == 2
+    assert abs(float(powered.ask("NOIS:CORR? 1,3"))) < 5 / np.sqrt(2**14)
+    assert float(powered.ask("NOIS:CORR? 2,2")) == pytest.approx(1.0)
+    kelvin, asked = powered.ask("MOD:UNIT PHYS;:NOIS:TEMP:ACT? (@1);:NOIS:TEMP?").split(";")
+    assert float(kelvin) == pytest.approx(float(asked), rel=0.1)
+    assert powered.ask("NOIS OFF;NOIS:TEMP:ACT? (@1);:NOIS:CORR? 1,2") == "+0.000000E+00;+0.000000E+00"
+    assert powered.send("NOIS:TEMP:ACT? (@4)") == [-222]

@@ -170,6 +170,14 @@ def test_a_run_waits_for_the_bus_trigger(powered):
     assert powered.send("*TRG") == [-211]
 
 
+def test_a_run_waits_for_as_many_bus_triggers_as_it_counts(powered):
+    powered.write("TRIG:SOUR BUS;COUN 3;:SAMP:COUN 2;:INIT")
+    assert powered.send("*TRG;*TRG") == []
+    assert int(powered.ask("STAT:OPER:COND?")) == 1 << 12 | 1 << 5
+    assert powered.send("*TRG") == []
+    assert powered.ask("*OPC?;:CALC:COUN?") == "1;6"
+
+
 def test_reset_ends_a_run(powered, gate):
     powered.write("INIT")
     assert powered.send("*RST") == []
