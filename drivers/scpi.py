@@ -156,7 +156,7 @@ class ScpiInstrument(SCPIMixin, Instrument):
         """Return the errors that explain a missing reply; empty when there are none or the instrument is mute."""
         try:
             return [entry for entry in self.resynchronise() if not -499 <= entry[0] <= -400]
-        except (InstrumentTimeoutError, ConnectionLostError):
+        except InstrumentTimeoutError:
             return []
 
     def resynchronise(self) -> list[tuple[int, str]]:

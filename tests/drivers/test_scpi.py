@@ -201,10 +201,9 @@ def test_another_instrument_at_the_address_is_refused():
     with pytest.raises(InstrumentTimeoutError):
         _ = source.voltage
     answers["*IDN?"] = "Other,Model,1,2"
-    with pytest.raises(InstrumentTimeoutError):
-        _ = source.voltage
-    with pytest.raises(ConnectionLostError, match="Other"):
-        _ = source.voltage
+    for _ in range(2):
+        with pytest.raises(ConnectionLostError, match="Other"):
+            _ = source.voltage
 
 
 def test_threads_never_get_each_others_replies():
