@@ -169,7 +169,7 @@ class DriverSignal(Signal):
         low, high = self._limits or (-math.inf, math.inf)
         number = float(value)  # type: ignore[arg-type]
         if not (math.isfinite(number) and low <= number <= high):
-            raise LimitError(f"{self.name}: {value!r} is outside {low:g} to {high:g} {self.units}".rstrip())
+            raise LimitError(f"{self.name}: {value!r} is outside {low:.9g} to {high:.9g} {self.units}".rstrip())
 
     def read(self) -> dict[str, Any]:
         """Return the value in force as a reading."""

@@ -89,6 +89,12 @@ def oven(driver):
     device.close()
 
 
+def test_a_limit_is_said_in_full(oven):
+    oven.points.limits = (1, 16777216)
+    with pytest.raises(LimitError, match="outside 1 to 16777216"):
+        oven.points.set(10**12)
+
+
 def test_a_status_of_a_signal_names_it_without_its_value(oven):
     oven.trace.store(np.zeros(10))
     assert repr(oven.trace) == "ResultSignal('oven_trace')"
