@@ -3,10 +3,12 @@
 Colours are those of Okabe and Ito, which colour-blind readers can tell apart.
 """
 
+import math
 import os
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -21,8 +23,10 @@ BLUE, ORANGE, GREEN, PURPLE, SKY, GREY = "#0072B2", "#D55E00", "#009E73", "#CC79
 
 _CYCLE = (BLUE, ORANGE, GREEN, PURPLE, SKY, GREY, "#E69F00", "#000000")
 
-_MODEL_UNITS = "model units"
+_MODEL_UNITS = "model unit"
+_PRINTED = {"model unit": "model units", "model unit^2": "model units\N{SUPERSCRIPT TWO}"}
 _MOST_LINES = 16
+_CROWD = 50  # points that still have room for large markers
 _MOST_PANELS = 9
 
 
@@ -92,11 +96,8 @@ def draw_activation_curve(run: Run, streams: Mapping[str, xr.Dataset]) -> Figure
         _sigmoid(axes[2], data)
     arguments = run.start.get("plan_args", {})
     stiffness = ", ".join(f"{value:g}" for value in arguments.get("stiffness", ()))
-    figure.suptitle(
-        f"activation of a cell, J = ({stiffness}), kT = {arguments.get('temperature', float('nan')):g}, "
-        f"{arguments.get('sampling', '')} sampling at {arguments.get('observation_time', float('nan')):g}, "
-        f"{arguments.get('shots', '?')} shots"
-    )
+    temperature = arguments.get("temperature", float("nan"))
+    figure.suptitle(f"activation of a cell, J = ({stiffness}), kT = {temperature:g}, {_sampled(arguments)}")
     return figure
 
 
@@ -131,9 +132,8 @@ def draw_train_genetic(run: Run, streams: Mapping[str, xr.Dataset]) -> Figure:
     _computed(output, evaluation)
     arguments = run.start.get("plan_args", {})
     figure.suptitle(
-        f"genetic algorithm, {arguments.get('task', '')}, {arguments.get('neuron', '')}, "
-        f"{arguments.get('sampling', '')} sampling at {arguments.get('observation_time', float('nan')):g}, "
-        f"{arguments.get('shots', '?')} shots: final loss {final:.3g}"
+        f"genetic algorithm, {arguments.get('task', '')}, {arguments.get('neuron', '')}, {_sampled(arguments)}: "
+        f"final loss {final:.3g}"
     )
     return figure
 
@@ -171,14 +171,38 @@ def draw_series(run: Run, streams: Mapping[str, xr.Dataset]) -> Figure:
     figure = _figure(4.4 * columns, 3.2 * rows + 0.6)
     axes = figure.subplots(rows, columns, squeeze=False).ravel()
     for axis, (title, data, key, independent) in zip(axes, panels, strict=False):
-        values = np.asarray(data[key], dtype=float).reshape(data.sizes["event"], -1)
         axis.set_prop_cycle(color=_CYCLE)
-        axis.plot(np.asarray(data[independent]), values, marker="o" if len(values) < 50 else "", markersize=4)
-        axis.set(title=title, xlabel=_label(data, independent), ylabel=_label(data, key))
+        _series(axis, run, data, key, independent)
+        axis.set_title(title)
     for axis in axes[len(panels) :]:
         axis.set_visible(False)
+    named = max((axis.get_legend_handles_labels() for axis in axes), key=lambda legend: len(legend[0]))
+    if named[0]:
+        figure.legend(*named, loc="outside right upper", frameon=False, fontsize=9)
     figure.suptitle(run.plan or "run")
     return figure
+
+
+def _series(axes: Axes, run: Run, data: xr.Dataset, key: str, independent: str) -> None:
+    values = np.asarray(data[key], dtype=float).reshape(data.sizes["event"], -1)
+    position, label = np.asarray(data[independent]), _label(data, independent)
+    if independent == "time":
+        position, label = position - run.start["time"], "time since the start of the run (s)"
+    lines = axes.plot(position, values, marker="o" if len(values) <= _CROWD else "", markersize=4)
+    axes.set(xlabel=label, ylabel=_label(data, key))
+    if len(lines) > 1:
+        for line, name in zip(lines, _element_names(data[key]), strict=True):
+            line.set_label(name)
+
+
+def _element_names(variable: xr.DataArray) -> list[str]:
+    """Name the elements of one event by their place, counted from 1, along the dims that have several."""
+    varied = [axis for axis in range(1, variable.ndim) if variable.shape[axis] > 1]
+    names = [str(variable.dims[axis]).replace("_", " ") for axis in varied]
+    return [
+        ", ".join(f"{name} = {index + 1}" for name, index in zip(names, place, strict=True))
+        for place in np.ndindex(*(variable.shape[axis] for axis in varied))
+    ]
 
 
 def _figure(width: float, height: float) -> Figure:
@@ -188,22 +212,36 @@ def _figure(width: float, height: float) -> Figure:
 def _label(data: xr.Dataset, key: str, units: str = "") -> str:
     """Name a quantity and its units, the given ones where the record has none."""
     units = data[key].attrs.get("units", units)
-    return key.replace("_", " ") + (f" ({units})" if units else "")
+    return key.replace("_", " ") + (f" ({_PRINTED.get(units, units)})" if units else "")
+
+
+def _sampled(arguments: Mapping[str, Any]) -> str:
+    """Say how samples were taken."""
+    moment = "every" if arguments.get("sampling") == "serial" else "at"
+    time = f"{arguments.get('observation_time', float('nan')):g}/\N{GREEK SMALL LETTER MU}"
+    return f"{arguments.get('sampling', '')} sampling {moment} {time}, {arguments.get('shots', '?')} shots"
+
+
+def _with_error(value: float, error: float) -> str:
+    """Write a value to the second digit of its error."""
+    digits = max(0, 1 - math.floor(math.log10(error))) if 0 < error < math.inf else 3
+    return f"{value:.{digits}f} \N{PLUS-MINUS SIGN} {error:.{digits}f}"
 
 
 def _points(axes: Axes, data: xr.Dataset, key: str, colour: str, *, line: bool = True) -> None:
     error = data.get(f"{key}_standard_error")
+    many = data.sizes["event"] > _CROWD
     axes.errorbar(
         data["drive"],
         data[key],
         yerr=error,
         fmt="o-" if line else "o",
         color=colour,
-        markersize=4,
-        capsize=2,
-        linewidth=1,
+        markersize=1.5 if many else 4,
+        capsize=0 if many else 2,
+        linewidth=0.6 if many else 1,
     )
-    squared = "\N{SUPERSCRIPT TWO}" if key == "variance" else ""
+    squared = "^2" if key == "variance" else ""
     axes.set(xlabel=_label(data, "drive", _MODEL_UNITS), ylabel=_label(data, key, _MODEL_UNITS + squared))
 
 
@@ -218,7 +256,7 @@ def _sigmoid(axes: Axes, data: xr.Dataset) -> None:
         return
     fine = np.linspace(drive.min(), drive.max(), 400)
     label = " ".join(
-        f"{name} {fit[name]:.3g} ± {fit[f'{name}_standard_error']:.1g}{end}"
+        f"{name} {_with_error(fit[name], fit[f'{name}_standard_error'])}{end}"
         for name, end in (("offset", ","), ("width", ""))
     )
     axes.plot(fine, expit((fine - fit["offset"]) / fit["width"]), color=GREY, zorder=0, label=label)

@@ -101,7 +101,7 @@ def test_a_bistable_cell_shows_its_sigmoid(stored):
     )
     run = stored("activation_curve", {"primary": points}, plan_args={"stiffness": [-1, 0, 1], "temperature": 0.1})
     legend = panels(draw(run))["probability of +1"].get_legend().get_texts()[0].get_text()
-    assert re.match(r"offset 0\.25 ± .*, width 0\.5 ±", legend)
+    assert re.fullmatch(r"offset 0\.250 ± 0\.0\d\d, width 0\.500 ± 0\.0\d\d", legend)
 
 
 def test_training_on_digits_shows_curves_confusion_and_digits(stored):
@@ -179,6 +179,19 @@ def test_any_other_run_is_drawn_against_what_was_varied(stored):
     assert set(axes) == {"mean"}
     assert axes["mean"].get_xlabel() == "drive (V)"
     assert len(axes["mean"].lines) == 4
+
+
+def test_the_elements_of_an_event_are_named_once(stored):
+    figure = draw(stored("count", {"primary": [{"mean": np.arange(3.0), "spread": np.arange(3.0)}] * 2}))
+    (legend,) = figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == [f"mean 0 = {place}" for place in (1, 2, 3)]
+
+
+def test_time_is_counted_from_the_start_of_the_run(stored):
+    run = stored("count", {"primary": [{"level": 1.0}] * 3}, hints={"dimensions": [[["time"], "primary"]]})
+    (axes,) = draw(run).get_axes()
+    assert axes.get_xlabel() == "time since the start of the run (s)"
+    assert all(0 <= second < 60 for second in axes.lines[0].get_xdata())
 
 
 @pytest.mark.parametrize("streams", [{}, {"primary": [{"word": "a"}]}])
