@@ -21,6 +21,7 @@ from lab.journal import JOURNAL, JournalError, default_directory, read_lines
 State = Literal["success", "abort", "fail", "cut", "running"]
 FORMATS = {"netcdf": ".nc", "zarr": ".zarr", "csv": ".csv"}
 WIDEST_TABLE = 10_000  # columns of a CSV file
+SHORTEST_NAME = 4  # characters of a uid that name a run; a shorter one could be meant as a number
 TAIL = 65536  # bytes from the end of a journal in which its stop document lies
 
 
@@ -310,7 +311,7 @@ class Catalogue:
         Parameters
         ----------
         name : str or int
-            ``last``, the number of :meth:`runs`, the beginning of a uid, or the path of a run.
+            ``last``, the number of :meth:`runs`, four or more characters that begin a uid, or the path of a run.
 
         Raises
         ------
@@ -323,7 +324,7 @@ class Catalogue:
             return runs[-1]
         if text.isdecimal() and 1 <= int(text) <= len(runs):
             return runs[int(text) - 1]
-        matches = [run for run in runs if text and run.uid.startswith(text.lower())]
+        matches = [run for run in runs if len(text) >= SHORTEST_NAME and run.uid.startswith(text.lower())]
         if len(matches) == 1:
             return matches[0]
         if matches:
@@ -331,7 +332,11 @@ class Catalogue:
             raise RunNotFoundError(f"{text!r} is the beginning of {len(matches)} runs: {listed}")
         if os.sep in text and (Path(text) / JOURNAL).is_file():
             return Run(text)
-        allowed = f"last, a number from 1 to {len(runs)}, or the beginning of a uid" if runs else "there are none yet"
+        allowed = (
+            f"last, a number from 1 to {len(runs)}, or the beginning of a uid, at least {SHORTEST_NAME} characters"
+            if runs
+            else "there are none yet"
+        )
         raise RunNotFoundError(f"no run {text!r} in {self.directory}: {allowed}")
 
 
@@ -425,9 +430,9 @@ def _stacked(values: list[Any]) -> np.ndarray:
 def _format(target: Path, named: str | None) -> str:
     kind = named.lower() if named else next((key for key, end in FORMATS.items() if target.suffix == end), "")
     if kind not in FORMATS:
-        asked = repr(named) if named else f"the suffix {target.suffix!r} of {target.name}"
+        problem = f"there is no export format {named!r}" if named else f"the name {target.name!r} does not say a format"
         choices = ", ".join(f"{key} ({end})" for key, end in FORMATS.items())
-        raise ExportError(f"unknown export format {asked}; allowed: {choices}")
+        raise ExportError(f"{problem}; allowed: {choices}")
     if target.exists():
         raise ExportError(f"{target} exists already; choose another name")
     if not target.absolute().parent.is_dir():
@@ -447,7 +452,7 @@ def _to_netcdf(datasets: Mapping[str, xr.Dataset], target: Path) -> list[Path]:
 def _to_zarr(datasets: Mapping[str, xr.Dataset], target: Path) -> list[Path]:
     alone = len(datasets) == 1
     for name, dataset in datasets.items():
-        dataset.to_zarr(target, mode="a", group=None if alone else name, consolidated=False)
+        dataset.to_zarr(target, mode="a", group=None if alone else name, consolidated=True, zarr_format=2)
     return [target]
 
 
