@@ -58,22 +58,26 @@ class InstrumentConnectionError(ConnectionError):
 
 
 class _Failures(ExceptionGroup):
-    """Several failures at once; the text names each of them with its notes."""
+    """Several failures at once; the text names each with its notes, those that say the same once."""
 
     def derive(self, excs: Sequence[Exception]) -> Self:  # type: ignore[override]
         return type(self)(self.message, excs)
 
     def __str__(self) -> str:
-        return "\n  ".join([f"{self.message}:", *_plain_words(self)])
+        failures: dict[str, list[str]] = {}
+        for text, notes in _plain_words(self):
+            failures.setdefault(text, []).extend(notes)
+        listed = (" - ".join([text, ", ".join(notes)] if notes else [text]) for text, notes in failures.items())
+        return "\n  ".join([f"{self.message}:", *listed])
 
 
-def _plain_words(error: BaseException, notes: Sequence[str] = ()) -> Iterator[str]:
-    """Yield one line for every failure in a group of groups, with the notes on the way to it."""
+def _plain_words(error: BaseException, notes: Sequence[str] = ()) -> Iterator[tuple[str, Sequence[str]]]:
+    """Yield the text of every failure in a group of groups, and the notes on the way to it."""
     if isinstance(error, BaseExceptionGroup):
         for member in error.exceptions:
             yield from _plain_words(member, getattr(member, "__notes__", ()))
     else:
-        yield " - ".join([str(error) or type(error).__name__, *notes])
+        yield str(error) or type(error).__name__, notes
 
 
 class CommunicationError(_Failures):
@@ -326,7 +330,7 @@ def _connect(definition: StationDefinition, library: Any, opening: ExitStack) ->
     for name, table in tables.items():
         try:
             instruments[name] = _open_instrument(name, table, library, opening)
-        except (*COMMUNICATION, ValueError) as error:
+        except Exception as error:  # noqa: BLE001 - a VISA library raises what it likes
             failures.append(_connection_error(f"instrument {name} at {table.resource}", error))
     if failures:
         raise CommunicationError(f"{len(failures)} of {len(tables)} instruments could not be opened", failures)
@@ -367,6 +371,8 @@ def _connection_error(where: str, error: Exception) -> InstrumentConnectionError
 def _reason(error: Exception) -> str:
     if isinstance(error, pyvisa.errors.VisaIOError):
         return f"no connection: {error.description.rstrip('.')} ({error.abbreviation})"
+    if isinstance(error.__cause__, ConnectionRefusedError):
+        return "nothing listens there (connection refused); is it switched on, or served by `lab serve`?"
     return str(error) or type(error).__name__
 
 
@@ -421,7 +427,10 @@ def _make_device(
         case BoardCellTable():
             from lab.devices.activation_switch import BoardCellSwitch
 
-            return BoardCellSwitch(devices[table.instrument], cell=table.cell, name=name)
+            board = devices[table.instrument]
+            if table.cell > (most := board.cells.limits[1]):
+                raise definition.error(f"devices.{name}.cell", f"{table.cell} is not allowed; from 1 to {most:g}")
+            return BoardCellSwitch(board, cell=table.cell, name=name)
 
 
 def _quietly(close: Callable[[], object]) -> None:

@@ -187,7 +187,7 @@ def read_station(name_or_path: str | Path) -> StationDefinition:
         tables = StationFile.model_validate(content)
     except ValidationError as error:
         problems = [_problem(dict(entry)) for entry in error.errors()]
-        raise StationError("\n".join(f"{path}: {problem}" for problem in problems)) from None
+        raise StationError(f"{path}: {'; also '.join(problems)}") from None
     definition = StationDefinition(path.stem, path, tables)
     _check_references(definition)
     return definition
@@ -216,7 +216,7 @@ def _text(path: Path) -> str:
             content = file.read(LARGEST_FILE + 1)
         if len(content) > LARGEST_FILE:
             raise StationError(f"{path}: longer than {LARGEST_FILE} bytes; not a station file")
-        return content.decode()
+        return content.decode("utf-8-sig")  # some editors write a mark in front
     except UnicodeDecodeError as error:
         raise StationError(f"{path}: not a text file in UTF-8") from error
     except OSError as error:

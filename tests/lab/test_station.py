@@ -212,6 +212,24 @@ def test_instruments_that_do_not_answer_are_all_named(tmp_path):
         assert isinstance(error, ConnectionError)
         assert error.__notes__ == [f"instrument board{number} at TCPIP0::127.0.0.1::{port}::SOCKET"]
         assert error.__notes__[0] in str(caught.value)
+        assert "nothing listens there" in str(error)
+
+
+def test_whatever_a_library_raises_is_no_communication(tmp_path, monkeypatch):
+    def refuse(*_: object, **__: object) -> None:
+        raise Exception("could not connect: Name or service not known")  # noqa: TRY002 - as pyvisa-py does
+
+    monkeypatch.setattr("drivers.thermodynamic_board.ThermodynamicBoard", refuse)
+    with pytest.raises(CommunicationError) as caught:
+        open_station(bench_file(tmp_path, 5025))
+    assert "could not connect: Name or service not known - instrument board0 at TCPIP0::" in str(caught.value)
+
+
+def test_a_switch_is_one_of_the_cells_of_its_board(tmp_path):
+    path = tmp_path / "mine.toml"
+    path.write_text(read_station("twin").path.read_text().replace("cell = 1", "cell = 257"))
+    with pytest.raises(StationError, match=r"devices\.switch\.cell: 257 is not allowed; from 1 to 256"):
+        open_station(path)
 
 
 def test_a_mute_and_a_wrong_instrument_are_told_apart(tmp_path):

@@ -117,6 +117,12 @@ def test_what_is_wrong_in_a_station_file_is_named_with_its_key_and_what_is_allow
     assert "mine.toml" in str(caught.value)
 
 
+def test_a_byte_order_mark_before_a_station_file_is_no_part_of_it(tmp_path):
+    path = tmp_path / "mine.toml"
+    path.write_text(STATION, encoding="utf-8-sig")
+    assert set(read_station(path).tables.devices) == {"board", "switch"}
+
+
 def test_all_wrong_keys_are_named_at_once(station):
     with pytest.raises(StationError) as caught:
         station(("cell = 3", "cell = 0\nrow = 1"), ('timeout = "20 ms"', "timeout = 20"))
