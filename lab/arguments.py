@@ -19,23 +19,28 @@ _SEQUENCES = (list, tuple, Sequence, Collection, Iterable)
 
 
 class Integer(click.ParamType):
-    """A whole number; 20000 may be written 2e4."""
+    """A whole number; 20000 may be written 2e4.
+
+    Parameters
+    ----------
+    low, high : int, optional
+        The smallest and the largest that are allowed.
+    """
 
     name = "integer"
 
+    def __init__(self, low: int | None = None, high: int | None = None) -> None:
+        self.low = low
+        self.high = high
+
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
         """Read a whole number."""
-        try:
-            return int(value)
-        except ValueError:
-            pass
-        try:
-            number = float(value)
-        except ValueError:
+        number = _whole(value)
+        if number is None:
             self.fail(f"{_shortened(value)} is not a whole number", param, ctx)
-        if not number.is_integer():
-            self.fail(f"{_shortened(value)} is not a whole number", param, ctx)
-        return int(number)
+        if (self.low is not None and number < self.low) or (self.high is not None and number > self.high):
+            self.fail(f"{_shortened(value)} is not a whole number from {self.low} to {self.high}", param, ctx)
+        return number
 
 
 class Real(click.ParamType):
@@ -267,6 +272,18 @@ def _sequence(origin: type, members: tuple[Any, ...], loaders: dict[str, Loader]
     if not elements:
         raise TypeError("a sequence without the type of its elements cannot be written on a command line")
     return Items(elements, fixed=fixed, container=list if origin is list else tuple)
+
+
+def _whole(value: Any) -> int | None:
+    try:
+        return int(value)
+    except ValueError:
+        pass
+    try:
+        number = float(value)
+    except ValueError:
+        return None
+    return int(number) if number.is_integer() else None
 
 
 def _shortened(value: Any) -> str:

@@ -1,4 +1,4 @@
-"""One run under the eyes of an operator: Ctrl-C pauses or aborts, SIGTERM aborts, data and outputs stay safe."""
+"""One run under the eyes of an operator: Ctrl-C pauses or aborts, a kill aborts, data and outputs stay safe."""
 
 import contextlib
 import signal
@@ -18,13 +18,16 @@ from lab.outcome import Outcome
 
 Say = Callable[[str], None]
 
+ENDS = (signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else []))
+"""Signals by which a system, or the closing of a terminal, ends a program."""
+
 
 class Interrupts:
     """Turn signals into requests to a run engine while the main thread waits for it.
 
-    The first Ctrl-C asks for a pause at the next checkpoint, the second aborts; SIGTERM aborts. An abort is asked for
-    once only, so that nothing interrupts the cleanup of a plan. The requests are made by a thread of their own because
-    a signal handler may run while the main thread holds a lock of the engine.
+    The first Ctrl-C asks for a pause at the next checkpoint, the second aborts; SIGTERM and SIGHUP abort. An abort is
+    asked for once only, so that nothing interrupts the cleanup of a plan. The requests are made by a thread of their
+    own because a signal handler may run while the main thread holds a lock of the engine.
 
     Parameters
     ----------
@@ -58,7 +61,7 @@ class Interrupts:
     def _handle(self, number: int, _frame: FrameType | None) -> None:
         if self._aborting:
             self._requests.put("aborting")
-        elif number == signal.SIGTERM or self._pausing:
+        elif number in ENDS or self._pausing:
             self._aborting = True
             self._requests.put("abort")
         else:
@@ -83,18 +86,19 @@ class Interrupts:
 
 @contextlib.contextmanager
 def terminable() -> Iterator[None]:
-    """Let SIGTERM interrupt the program as Ctrl-C does, so that whatever is open is closed."""
+    """Let the signals that end a program interrupt it as Ctrl-C does, so that whatever is open is closed."""
     with _handling(signal.default_int_handler):
         yield
 
 
 @contextlib.contextmanager
 def _handling(handler: Callable[[int, FrameType | None], Any]) -> Iterator[None]:
-    """Handle SIGINT and SIGTERM where Python lets us: in the main thread."""
+    """Handle signals where Python lets us: in the main thread. What `nohup` ignores stays ignored."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    previous = {number: signal.signal(number, handler) for number in (signal.SIGINT, signal.SIGTERM)}
+    ends = [number for number in ENDS if signal.getsignal(number) is not signal.SIG_IGN]
+    previous = {number: signal.signal(number, handler) for number in (signal.SIGINT, *ends)}
     try:
         yield
     finally:

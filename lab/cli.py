@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from lab.arguments import Integer
 from lab.outcome import BAD_ARGUMENT, FAILED, Outcome, exit_code_of, json_line, plain
 from lab.plans import plan_names, summarise_plans
 from lab.run_command import LARGEST_SEED, run
@@ -121,7 +122,7 @@ def plans(*, as_json: bool) -> None:
 @_station
 @_json
 def devices(station: str, *, as_json: bool) -> None:
-    """List the devices of a station with their signals, units and limits."""
+    """List signals of a station, with units and limits."""
     from lab import open_station
 
     with open_station(station) as opened:
@@ -193,12 +194,12 @@ def safe(station: str) -> None:
 @click.option("--address", default="127.0.0.1", show_default=True, help="Address of this machine to listen at.")
 @click.option(
     "--port",
-    type=click.IntRange(0, 65535),
+    type=Integer(0, 65535),
     default=5025,
     show_default=True,
     help="Port of the first instrument; 0 takes any that is free.",
 )
-@click.option("--seed", type=click.IntRange(0, LARGEST_SEED), default=0, show_default=True, help="Seed of the noise.")
+@click.option("--seed", type=Integer(0, LARGEST_SEED), default=0, show_default=True, help="Seed of the noise.")
 def serve(station: str, address: str, port: int, seed: int) -> None:
     """Serve simulated instruments on TCP until Ctrl-C."""
     from lab.attended import terminable

@@ -3,7 +3,6 @@
 import contextlib
 import difflib
 import inspect
-import sys
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
@@ -11,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from lab.arguments import Integer
 from lab.outcome import Outcome, exit_code, json_line
 from lab.plans import load_plan, plan_names, summarise_plans
-from lab.terminal import RunDisplay, explain, print_result, say, stderr_console
+from lab.terminal import RunDisplay, explain, messages, print_result, say, stderr_console
 
 if TYPE_CHECKING:
     from lab.catalogue import Run
@@ -48,7 +48,7 @@ class PlanGroup(click.Group):
         if args and args[0].startswith("-") and args[0] not in ctx.help_option_names:
             known = [index for index, word in enumerate(args) if word.replace("-", "_") in plan_names()]
             if not known:
-                ctx.fail(f"no plan named; plans are {', '.join(plan_names())}")
+                ctx.fail(f"no known plan named; plans are {', '.join(plan_names())}")
             args = [args[known[0]], *args[: known[0]], *args[known[0] + 1 :]]
         return super().parse_args(ctx, args)
 
@@ -91,7 +91,7 @@ def _common_options() -> list[click.Option]:
         click.Option(["--station"], default="twin", show_default=True, help="Name or file of the station."),
         click.Option(
             ["--seed"],
-            type=click.IntRange(0, LARGEST_SEED),
+            type=Integer(0, LARGEST_SEED),
             help="Seed of the choices of the plan and of the noise of a twin.",
         ),
         click.Option(
@@ -131,7 +131,7 @@ def _run(
     context = click.get_current_context()
     default = click.core.ParameterSource.DEFAULT
     given = {key: values[key] for key in option_names if context.get_parameter_source(key) is not default}
-    with contextlib.redirect_stdout(sys.stderr), terminable():
+    with contextlib.redirect_stdout(messages()), terminable():
         outcome = _perform(name, given, station_name=station, seed=seed, directory=directory)
         _report_run(outcome, directory, figure=figure)
     if as_json:
@@ -171,7 +171,8 @@ def _report_run(outcome: Outcome, directory: Path | None, *, figure: bool) -> No
     from lab import open_catalogue
 
     if outcome.error is not None:
-        say(f"lab: {outcome.plan} failed: {explain(outcome.error)}")
+        ended = "was refused" if outcome.run is None else "failed"
+        say(f"lab: {outcome.plan} {ended}: {explain(outcome.error)}")
     elif outcome.exit_status != "success":
         say(f"lab: {outcome.plan} ended with {outcome.exit_status}; the data up to there are kept")
     if outcome.run is None:

@@ -1,10 +1,12 @@
 """What an operator sees on standard error: progress, the live table of a learning run, errors in plain words."""
 
+import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from textwrap import indent
-from typing import Any, Self
+from typing import IO, Any, Self
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -21,9 +23,41 @@ _WIDEST = 10_000
 _LEARNING_STREAMS = ("learning", "epochs")
 
 
+class Unfailing:
+    """A text stream that drops what cannot be shown, so that a lost terminal or a full disk ends no run.
+
+    Parameters
+    ----------
+    stream : text stream
+        Where the text goes while it can.
+    """
+
+    def __init__(self, stream: IO[str]) -> None:
+        self._stream = stream
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        """Write a text if that is possible."""
+        with suppress(OSError, ValueError):  # what a closed stream raises is a ValueError
+            self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        """Flush the stream if that is possible."""
+        with suppress(OSError, ValueError):
+            self._stream.flush()
+
+
+def messages() -> IO[str]:
+    """Return standard error as it is now, for messages that must not fail."""
+    return Unfailing(sys.stderr)  # type: ignore[return-value]
+
+
 def stderr_console() -> Console:
     """Make a console on standard error as it is now."""
-    return Console(stderr=True, highlight=False)
+    return Console(file=messages(), highlight=False)
 
 
 def say(line: str) -> None:
@@ -55,18 +89,34 @@ def _print(table: Table) -> None:
     if not console.is_terminal:
         unbounded = console.options.update(width=_WIDEST)
         console = Console(highlight=False, width=max(console.measure(table, options=unbounded).maximum, 1))
-    console.print(table)
+        with console.capture() as written:
+            console.print(table)
+        sys.stdout.writelines(f"{line.rstrip()}\n" for line in written.get().splitlines())
+    else:
+        console.print(table)
 
 
 def explain(error: BaseException) -> str:
     """Say in plain words what went wrong: of a failed status its cause, of a group every member, and their notes."""
+    return _noted(*_explained(error))
+
+
+def _explained(error: BaseException) -> tuple[str, list[str]]:
+    """Return what went wrong and the notes on it; members of a group that say the same are one."""
     while type(error).__name__ == "FailedStatus" and error.__cause__ is not None:
         error = error.__cause__
-    notes = dict.fromkeys(getattr(error, "__notes__", ()))
-    if isinstance(error, BaseExceptionGroup):
-        members = [indent(explain(member), "  ") for member in error.exceptions]
-        return "\n".join([error.message, *members, *(indent(note, "  ") for note in notes)])
-    return " - ".join([" ".join(_text(error).split()) or type(error).__name__, *notes])
+    notes = list(dict.fromkeys(getattr(error, "__notes__", ())))
+    if not isinstance(error, BaseExceptionGroup):
+        return " ".join(_text(error).split()) or type(error).__name__, notes
+    members: dict[str, list[str]] = {}
+    for text, added in map(_explained, error.exceptions):
+        members.setdefault(text, []).extend(added)
+    lines = [*(_noted(text, added) for text, added in members.items()), *notes]
+    return "\n".join([error.message, *(indent(line, "  ") for line in lines)]), []
+
+
+def _noted(text: str, notes: Sequence[str]) -> str:
+    return " - ".join([text, ", ".join(notes)] if notes else [text])
 
 
 def _text(error: BaseException) -> str:
@@ -141,9 +191,10 @@ class Bar:
 
     def line(self) -> str:
         """Say on one plain line how far it is."""
-        done = "" if self.fraction is None else f"{self.fraction:4.0%} done, "
-        left = f", about {self.seconds / self.fraction - self.seconds:.0f} s left" if self.fraction else ""
-        return f"{self.name}: {done}{self.seconds:.0f} s{left}"
+        seconds, fraction = self.seconds, self.fraction
+        done = "" if fraction is None else f"{fraction:4.0%} done, "
+        left = f", about {seconds * (1 - fraction) / fraction:.0f} s left" if fraction else ""
+        return f"{self.name}: {done}{seconds:.0f} s{left}"
 
     def __rich__(self) -> Table:
         grid = Table.grid(padding=(0, 1))
@@ -292,8 +343,13 @@ def _written(value: Any) -> str:
             ends if len(ends) <= _LONGEST_LIST else [*ends[:3], "...", *ends[-3:], f"({len(ends)} values)"]
         )
     if isinstance(value, Mapping):
-        return ", ".join(f"{key}={_written(element)}" for key, element in value.items())
+        return ", ".join(f"{key}={_nested(element)}" for key, element in value.items())
     return str(value)
+
+
+def _nested(value: Any) -> str:
+    text = _written(value)
+    return f"({text})" if isinstance(value, (list, tuple, Mapping)) else text
 
 
 def _spaced(unit: str) -> str:

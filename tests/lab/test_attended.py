@@ -138,10 +138,25 @@ def test_ctrl_c_twice_aborts_without_waiting_for_a_checkpoint(engine, said):
     assert outcome.seconds < 5
 
 
-def test_sigterm_aborts_at_once(engine, said):
-    outcome, done = run(engine, said, {2: terminate})
+def hang_up() -> None:
+    os.kill(os.getpid(), signal.SIGHUP)
+
+
+@pytest.mark.parametrize("end", [terminate, hang_up])
+def test_what_ends_a_program_aborts_at_once(engine, said, end):
+    outcome, done = run(engine, said, {2: end})
     assert outcome.exit_status == "abort"
     assert done[-1] < 5
+
+
+def test_a_run_under_nohup_outlives_its_terminal(engine, said):
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        outcome, done = run(engine, said, {2: hang_up}, steps=4)
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    assert outcome.exit_status == "success"
+    assert done == [0, 1, 2, 3]
 
 
 @pytest.mark.parametrize("first", [interrupt, terminate])

@@ -150,7 +150,7 @@ def test_without_json_the_result_is_a_table():
     [
         ("run", "plans are activation_curve"),
         ("run nosuch", "no plan 'nosuch'"),
-        ("run --station twin nosuch", "no plan named; plans are activation_curve"),
+        ("run --station twin nosuch", "no known plan named; plans are activation_curve"),
         ("run activation_kurve", "did you mean activation_curve?"),
         ("run activation_curve --nosuch 1", "--nosuch"),
         ("run activation_curve --observation-tme 1", "--observation-time"),
@@ -167,7 +167,7 @@ def test_without_json_the_result_is_a_table():
         ("run activation_curve --stiffness 1,0", "3 are needed"),
         ("run activation_curve --sampling sometimes", "sometimes"),
         ("run activation_curve --seed -1", "--seed"),
-        ("run activation_curve --seed 1e99", "--seed"),
+        ("run activation_curve --seed 1e99", "not a whole number from 0 to 4294967295"),
         ("run activation_curve --station nosuch", "nosuch"),
         ("run activation_curve spare", "spare"),
         ("run train_in_situ --task cats", "cats"),
@@ -348,7 +348,9 @@ def test_a_port_in_use_is_refused_in_plain_words():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("numbers", [[signal.SIGTERM], [signal.SIGINT], [signal.SIGINT, signal.SIGINT]])
+@pytest.mark.parametrize(
+    "numbers", [[signal.SIGTERM], [signal.SIGHUP], [signal.SIGINT], [signal.SIGINT, signal.SIGINT]]
+)
 def test_an_interrupted_run_is_an_abort_whose_data_are_kept(numbers):
     with started(*ENDLESS, "--json") as process:
         assert process.stderr is not None
@@ -370,3 +372,15 @@ def test_an_interrupted_run_is_an_abort_whose_data_are_kept(numbers):
     assert run["steps"] > 0
     assert outcome["run"].startswith(run["run"])
     assert lab("plot", "last").exit_code == 0
+
+
+@pytest.mark.slow
+def test_a_run_goes_on_when_its_terminal_is_lost():
+    with started("run", "train_in_situ", "--task", "xor", "--epochs", "150", "--json") as process:
+        assert process.stderr is not None
+        assert process.stdout is not None
+        while not process.stderr.readline().startswith("step"):
+            pass
+        process.stderr.close()
+        assert last_json(process.stdout.read())["exit_status"] == "success"
+        assert process.wait(60) == 0

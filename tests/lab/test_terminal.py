@@ -6,7 +6,7 @@ from bluesky.utils import FailedStatus
 from rich.console import Console
 
 from lab import terminal
-from lab.terminal import LearningTable, RunDisplay, explain, print_result, print_table
+from lab.terminal import LearningTable, RunDisplay, explain, print_result, print_table, say
 
 
 def descriptor(stream: str, fields: list[str], **keys: dict[str, Any]) -> dict[str, Any]:
@@ -168,6 +168,21 @@ def test_a_group_of_errors_is_explained_one_a_line():
     ]
 
 
+def test_what_fails_for_one_reason_in_many_places_is_said_once():
+    errors = [ConnectionError("the connection is closed") for _ in range(3)]
+    for error, place in zip(errors, ("noise off", "run aborted", "outputs off"), strict=True):
+        error.add_note(place)
+    group = ExceptionGroup("board could not be made safe", [errors[0], ExceptionGroup("later", errors[1:])])
+    group.add_note("the run is kept")
+    assert explain(group).splitlines() == [
+        "board could not be made safe",
+        "  the connection is closed - noise off",
+        "  later",
+        "    the connection is closed - run aborted, outputs off",
+        "  the run is kept",
+    ]
+
+
 def test_tables_are_not_cut_where_there_is_no_terminal(capsys):
     print_table([{"name": "x" * 300, "markup": "[red]"}, {"name": "b", "markup": None}])
     lines = capsys.readouterr().out.splitlines()
@@ -181,3 +196,16 @@ def test_results_show_the_ends_of_long_lists(capsys):
     out = capsys.readouterr().out
     assert "0, 1, 2, ..., 997, 998, 999, (1000 values)" in out
     assert "width=0.25" in out
+
+
+@pytest.mark.parametrize("error", [BrokenPipeError(32, "Broken pipe"), OSError(5, "Input/output error"), ValueError()])
+def test_a_message_that_cannot_be_shown_is_dropped(monkeypatch, error):
+    class Lost(io.StringIO):
+        def write(self, _: str) -> int:
+            raise error
+
+        def flush(self) -> None:
+            raise error
+
+    monkeypatch.setattr("sys.stderr", Lost())
+    say("the terminal is gone")
