@@ -110,12 +110,15 @@ class Run:
         return "running" if is_held(self.directory / JOURNAL) else "cut"
 
     @property
-    def steps(self) -> int:
-        """Learning steps if the plan learns, else events of the longest stream."""
+    def steps(self) -> int | None:
+        """Learning steps if the plan learns, else events of the longest stream; None if the journal is damaged."""
         if self.stop is not None:
             counts = self.stop.get("num_events", {})
         else:
-            counts = {name: len(stream.events) for name, stream in self._streams.items()}
+            try:
+                counts = {name: len(stream.events) for name, stream in self._streams.items()}
+            except JournalError:
+                return None
         return counts.get("learning", max(counts.values(), default=0))
 
     @cached_property
@@ -253,10 +256,9 @@ class Run:
 
     def _first(self) -> dict[str, Any]:
         with suppress(OSError):
-            for name, doc in read_lines(self.directory / JOURNAL):
-                if name == "start":
-                    return doc
-                break
+            name, doc = next(read_lines(self.directory / JOURNAL), ("", {}))
+            if name == "start" and isinstance(doc.get("uid"), str) and isinstance(doc.get("time"), (int, float)):
+                return doc
         raise RunNotFoundError(f"{self.directory} holds no run: no {JOURNAL} that begins with a start document")
 
     def _attributes(self, stream: Stream) -> dict[str, str]:

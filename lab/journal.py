@@ -17,6 +17,7 @@ import errno
 import json
 import os
 import re
+import shutil
 import tempfile
 import threading
 import time
@@ -262,6 +263,7 @@ class _ArrayFile:
 
     def append(self, arrays: Mapping[str, np.ndarray]) -> int:
         row = self._rows
+        _check_room(self.path.parent, sum(max(array.nbytes, ROW_BUNDLE) for array in arrays.values()))
         with _hdf5_errors(self.path):
             for key, array in arrays.items():
                 dataset = self._datasets[key]
@@ -280,6 +282,13 @@ class _ArrayFile:
     def close(self) -> None:
         with suppress(OSError, RuntimeError, ValueError):  # every row was flushed when it was appended
             self._file.close()
+
+
+def _check_room(directory: Path, size: int) -> None:
+    """Refuse a row before HDF5 meets a full disk: what it could not write then would crash it when it is closed."""
+    disk = shutil.disk_usage(directory)
+    if disk.total and disk.free < size + PROBE_SIZE:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 @contextmanager
@@ -365,7 +374,7 @@ def read_lines(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
                 raise JournalError(errno.EILSEQ, f"{path}: line {damaged} is damaged")
             try:
                 entry = json.loads(line)
-                name, doc = entry["name"], entry["doc"]
+                name, doc = entry["name"], dict(entry["doc"])
             except (ValueError, TypeError, KeyError):
                 damaged = number
                 continue

@@ -88,11 +88,22 @@ def test_a_small_number_is_never_the_beginning_of_a_uid(catalogue, tmp_path):
         catalogue.find("30")
 
 
+def test_a_damaged_run_hides_no_other(counted, catalogue, tmp_path):
+    damaged = write_run(tmp_path / "runs", {}, [], stop=False)
+    with (damaged.directory / JOURNAL).open("a") as lines:
+        lines.write("garbage\n{}\n")
+    assert [run.steps for run in catalogue] == [3, None]
+
+
 def test_what_is_no_run_is_not_listed(counted, catalogue, tmp_path):
     (tmp_path / "runs" / "notes").mkdir()
     (tmp_path / "runs" / "notes" / JOURNAL).write_text("hello\n")
     (tmp_path / "runs" / "empty").mkdir()
     (tmp_path / "runs" / "empty" / JOURNAL).write_text("")
+    for number, start in enumerate(("{}", "[1]", "3", '{"uid": 3, "time": 1.0}', '{"uid": "a", "time": "noon"}')):
+        (tmp_path / "runs" / f"start{number}").mkdir()
+        line = f'{{"name": "start", "doc": {start}}}\n'
+        (tmp_path / "runs" / f"start{number}" / JOURNAL).write_text(line)
     assert len(catalogue) == 1
     with pytest.raises(RunNotFoundError, match="holds no run"):
         Run(tmp_path / "runs" / "notes")

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import bluesky.plans as bp
 import event_model
@@ -147,6 +148,16 @@ def test_a_place_that_cannot_be_written_is_refused_before_anything_runs(make_eng
         make_engine(directory=tmp_path / "file" / "runs")
     assert isinstance(caught.value, OSError)
     assert "Errno" not in str(caught.value)
+
+
+def test_arrays_are_refused_before_the_disk_is_full(tmp_path, monkeypatch):
+    journal = Journal(tmp_path)
+    _, descriptor = a_run(journal, np.zeros(300))
+    monkeypatch.setattr(lab.journal.shutil, "disk_usage", lambda _: SimpleNamespace(total=10**9, free=70_000))
+    with pytest.raises(JournalError, match="the disk is full"):
+        journal("event", descriptor.compose_event({"x": np.ones(300)}, {"x": 0.0}))
+    journal.close()
+    np.testing.assert_array_equal(Run(only_run(tmp_path)).read()["x"][:, 0], [0.0])
 
 
 def test_a_disk_that_fills_up_between_plans_stops_the_next_one_before_its_first_message(
