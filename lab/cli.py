@@ -176,7 +176,7 @@ def check(station: str, *, as_json: bool) -> None:
     print_table(states)
 
 
-@main.command()
+@main.command(short_help="Make every output of a station safe.")
 @_station
 def safe(station: str) -> None:
     """Bring every output of a station to its safe state and say what was done."""
@@ -286,7 +286,7 @@ def _shape(variable: Any) -> str:
     return " x ".join(f"{dim} {size}" for dim, size in variable.sizes.items())
 
 
-@main.command()
+@main.command(short_help="Write a stored RUN as netCDF, Zarr or CSV.")
 @click.argument("name", metavar="RUN")
 @click.argument("path", type=click.Path(path_type=Path))
 @click.option("--format", "file_format", type=click.Choice(["netcdf", "zarr", "csv"]), help="[default: by the suffix]")
@@ -300,7 +300,7 @@ def export(name: str, path: Path, file_format: str | None, stream: str | None, d
         click.echo(written)
 
 
-@main.command()
+@main.command(short_help="Draw a stored RUN.")
 @click.argument("name", metavar="RUN")
 @click.argument("path", required=False, type=click.Path(dir_okay=False, path_type=Path))
 @_directory

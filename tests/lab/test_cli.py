@@ -89,6 +89,10 @@ def test_help_lists_every_command():
         assert lab(command, "--help").exit_code == 0
 
 
+def test_no_line_of_the_help_is_cut_short():
+    assert "..." not in lab("--help").stdout
+
+
 def test_the_help_of_a_plan_is_its_docstring():
     text = lab("run", "activation_curve", "--help").output
     assert "Sweep the bias of one cell" in text
