@@ -1,9 +1,12 @@
-"""How every kernel is compiled, and the one piece of memory that plain Numba lacks."""
+"""How every kernel is compiled, and the one piece of memory that plain Numba lacks.
+
+The only module that uses internals of Numba, for speed alone: the option ``_nrt`` and the intrinsic `stack_lanes`. A
+Numba without them refuses to compile a kernel, so the upper bound of its version is the last one tested.
+"""
 
 import os
 from typing import Any
 
-from llvmlite import ir
 from numba import njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic
@@ -41,14 +44,15 @@ def stack_lanes(_typing_context):  # type: ignore[no-untyped-def]
     array_type = types.Array(types.float32, 1, "C")
 
     def codegen(context, builder, _signature, _arguments):  # type: ignore[no-untyped-def]
-        lanes = cgutils.alloca_once(builder, ir.ArrayType(ir.FloatType(), LANES))
+        count = context.get_constant(types.intp, LANES)
+        lanes = cgutils.alloca_once(builder, context.get_data_type(types.float32), size=count)
         lanes.align = 64
         array = context.make_array(array_type)(context, builder)
         size = context.get_constant(types.intp, 4)
         populate_array(
             array,
-            data=builder.bitcast(lanes, ir.FloatType().as_pointer()),
-            shape=cgutils.pack_array(builder, [context.get_constant(types.intp, LANES)]),
+            data=lanes,
+            shape=cgutils.pack_array(builder, [count]),
             strides=cgutils.pack_array(builder, [size]),
             itemsize=size,
             meminfo=None,
