@@ -349,8 +349,9 @@ class ThermodynamicBoard(DriverDevice):
         self.uncommitted = not commit
 
     def prepare_acquisition(self) -> None:
-        """Set units and encoding, switch outputs and noise on, and commit."""
+        """Set units, encoding and the moments that are read, switch outputs and noise on, and commit."""
         self.driver.unit = "model"
+        self.driver.highest_moment = "variance"
         self.driver.use_encoding("REAL,32", "little")
         self.driver.switch_outputs(True)
         self.driver.noise_enabled = True
