@@ -7,14 +7,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from protocols.acquisition import Plan, as_json, board_settings, configure, measure, recorded, save
-from protocols.arguments import LARGEST_SEED, LARGEST_SHOTS, ArgumentError, allowed_by, number, numbers, one_of, whole
+from protocols.arguments import (
+    LARGEST_SEED,
+    LARGEST_SHOTS,
+    SLOTS,
+    ArgumentError,
+    allowed_by,
+    number,
+    numbers,
+    one_of,
+    whole,
+)
 from protocols.ports import Board, BoardProgram
 from protocols.randomness import noise_seed
 from protocols.record import Record
 from protocols.statistics import fit_switching, mean_with_error
 
-SLOTS = 64
 RAW_VALUES = 2**24
+"""Raw samples of one run that the host takes at a time."""
 
 EXAMPLE: Mapping[str, Any] = {"drive": (-1.0, 0.0, 1.0), "shots": 200, "observation_time": 1.0}
 """Arguments of a short run."""

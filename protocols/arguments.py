@@ -7,6 +7,9 @@ from typing import Any
 
 from protocols.ports import Board
 
+SLOTS = 64
+"""Program slots of a board."""
+
 LARGEST_SHOTS = 2**24
 """Shots of one row that a board counts."""
 

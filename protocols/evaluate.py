@@ -14,10 +14,9 @@ from protocols.randomness import noise_seed
 from protocols.readout import Readout
 from protocols.record import Record
 from protocols.stored_run import StoredRun
-from protocols.tasks import CLASSIFICATIONS, Classification, classification, cosine
+from protocols.tasks import CLASSIFICATIONS, FINAL_POINTS, Classification, classification, cosine
 
 Array = NDArray[np.float64]
-POINTS = 250
 EXAMPLE: Mapping[str, Any] = {"shots": 20}
 """Arguments of a short run, beside the run to evaluate."""
 
@@ -95,7 +94,7 @@ def _given(value: Any, default: Any) -> Any:
 def _evaluate(board: Board, run: StoredRun, task: str, settings: Mapping[str, Any], seed: int) -> Plan[dict[str, Any]]:
     program = run.program
     data = None if task == "cosine" else classification(task)
-    inputs = data.test.inputs if data else cosine(POINTS)[0]
+    inputs = data.test.inputs if data else cosine(FINAL_POINTS)[0]
     yield from configure(board, cells=program.cells, inputs=program.inputs, **settings, projections=None)
     seconds = yield from measure(
         board,
@@ -139,7 +138,7 @@ def _compare_classes(
 
 def _compare_function(run: StoredRun, outputs: Array) -> tuple[dict[str, float], dict[str, Any]]:
     """Compare the output with the function, and its loss with the one recorded by the training run."""
-    target = cosine(POINTS)[1]
+    target = cosine(FINAL_POINTS)[1]
     values = {
         "loss": float(function_loss(outputs[:, 0], target)),
         "trained_loss": float(np.asarray(run.arrays["final_loss"])),

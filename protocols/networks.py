@@ -1,7 +1,7 @@
 """Layered networks on a thermodynamic board: what is trained, and how parameters become a board program."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
 from itertools import pairwise
 from types import MappingProxyType
@@ -9,7 +9,7 @@ from types import MappingProxyType
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from protocols.arguments import ArgumentError, one_of
+from protocols.arguments import ArgumentError
 from protocols.learning_rules import Gradient
 from protocols.ports import BoardProgram
 
@@ -18,7 +18,7 @@ Array = NDArray[np.float64]
 NEURONS: Mapping[str, tuple[float, float, float]] = MappingProxyType(
     {"quadratic": (1.0, 0.0, 0.0), "quadratic-quartic": (1.0, 0.0, 1.0)}
 )
-"""Stiffness (J2, J3, J4) of the neurons by name."""
+"""Stiffness (J2, J3, J4) of the neurons by name (Whitelam and Casert)."""
 
 FULL_SCALE: Mapping[str, float] = MappingProxyType(
     {"bias": 16.0, "couplings": 8.0, "weights": 8.0, "readout": float("inf")}
@@ -153,20 +153,4 @@ class Network:
 
 def program_arrays(program: BoardProgram) -> dict[str, Array]:
     """Return the arrays of a program by name, as a run records them."""
-    return {name: getattr(program, name) for name in ("couplings", "bias", "weights", "quadratic", "cubic", "quartic")}
-
-
-def stiffness_of(neuron: str) -> tuple[float, float, float]:
-    """Return (J2, J3, J4) of a kind of neuron.
-
-    Parameters
-    ----------
-    neuron : str
-        A name of `NEURONS`.
-
-    Raises
-    ------
-    ArgumentError
-        The kind is not known.
-    """
-    return NEURONS[one_of("neuron", neuron, NEURONS)]
+    return {field.name: getattr(program, field.name) for field in fields(program)}

@@ -1,7 +1,7 @@
 """A trained machine as a run recorded it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from protocols.arguments import ArgumentError
 from protocols.ports import BoardProgram
 
-PROGRAM = ("couplings", "bias", "weights", "quadratic", "cubic", "quartic")
+PROGRAM = tuple(field.name for field in fields(BoardProgram))
+"""Names under which a run records the arrays of a program."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,6 +11,9 @@ from protocols.arguments import one_of
 
 Array = NDArray[np.float64]
 
+FINAL_POINTS = 250
+"""Points of the cosine on which a machine is finally judged (Whitelam and Casert)."""
+
 
 @dataclass(frozen=True, eq=False)
 class Examples:
@@ -113,7 +116,7 @@ def cosine(points: int) -> tuple[Array, Array]:
     inputs : ndarray, shape (points, 1)
         ``z``, from 0 to 1.
     target : ndarray, shape (points,)
-        ``cos(2 pi z)``, equation (13).
+        ``cos(2 pi z)`` (Whitelam and Casert, "Thermodynamic computing out of equilibrium", eq. 13).
     """
     z = np.linspace(0.0, 1.0, points)
     return z[:, np.newaxis], np.cos(2 * np.pi * z)

@@ -11,6 +11,7 @@ from protocols.acquisition import Plan, as_json, board_settings, configure, meas
 from protocols.arguments import (
     LARGEST_SEED,
     LARGEST_SHOTS,
+    SLOTS,
     allowed_by,
     layer_sizes,
     number,
@@ -29,16 +30,15 @@ from protocols.genetic_algorithm import (
     shrinkage,
 )
 from protocols.learning_rules import softmax
-from protocols.networks import FULL_SCALE, Network, program_arrays, stiffness_of
+from protocols.networks import FULL_SCALE, NEURONS, Network, program_arrays
 from protocols.ports import Board
 from protocols.randomness import noise_seed, stream
 from protocols.record import Record
-from protocols.tasks import CLASSIFICATIONS, Classification, classification, cosine
+from protocols.tasks import CLASSIFICATIONS, FINAL_POINTS, Classification, classification, cosine
 
 Array = NDArray[np.float64]
 
 INITIAL, MUTATION, BATCH = range(3)
-SLOTS = 64
 ENDLESS = 10_000_000
 TRIAL_SHOTS = 256
 PATIENCE = {"cosine": 800}
@@ -92,8 +92,8 @@ class Problem:
         return self.data.train.inputs[chosen], self.data.train.labels[chosen]
 
     def final(self) -> tuple[Array, NDArray[Any]]:
-        """Return the inputs of the final judgement and what they should give: 250 points, or the test examples."""
-        return (self.data.test.inputs, self.data.test.labels) if self.data else cosine(250)
+        """Return the inputs of the final judgement and what they should give: points, or the test examples."""
+        return (self.data.test.inputs, self.data.test.labels) if self.data else cosine(FINAL_POINTS)
 
     def losses(self, outputs: Array, target: NDArray[Any]) -> Array:
         """Return the loss of each individual from outputs of shape (individuals, rows, outputs)."""
@@ -225,7 +225,7 @@ def train_genetic(
     sizes = layer_sizes("layers", layers, LAYERS.get(task, CLASSIFIER_LAYERS))
     arguments: dict[str, Any] = {
         "task": task,
-        "neuron": one_of("neuron", neuron, ("quadratic", "quadratic-quartic")),
+        "neuron": one_of("neuron", neuron, NEURONS),
         "sampling": sampling,
         "generations": whole("generations", generations, 1, ENDLESS),
         "population": whole("population", population, 2, SLOTS),
@@ -259,7 +259,7 @@ def train_genetic(
 def _evolution(arguments: Mapping[str, Any]) -> Evolution:
     task = arguments["task"]
     problem = Problem(task, None if task == "cosine" else classification(task))
-    network = Network(problem.inputs, arguments["layers"], problem.outputs, stiffness_of(arguments["neuron"]))
+    network = Network(problem.inputs, arguments["layers"], problem.outputs, NEURONS[arguments["neuron"]])
     settings = {name: arguments[name] for name in ("temperature", "sampling", "shots", "observation_time")}
     names = (
         "population",

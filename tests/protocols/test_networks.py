@@ -3,7 +3,7 @@ import pytest
 
 from protocols.arguments import ArgumentError
 from protocols.learning_rules import Gradient
-from protocols.networks import Network, program_arrays, stiffness_of
+from protocols.networks import NEURONS, Network, program_arrays
 
 COSINE = Network(inputs=1, layers=(8, 8, 8, 8), outputs=1)
 DIGITS = Network(inputs=784, layers=(32, 32, 32), outputs=10)
@@ -80,11 +80,8 @@ def test_parameters_are_held_within_the_full_scale_but_for_the_read_out():
     assert np.array_equal(COSINE.clipped(small), small)
 
 
-def test_the_kinds_of_neuron_have_names():
-    assert stiffness_of("quadratic") == (1, 0, 0)
-    assert stiffness_of("quadratic-quartic") == (1, 0, 1)
-    with pytest.raises(ArgumentError, match="allowed: quadratic, quadratic-quartic"):
-        stiffness_of("cubic")
+def test_the_kinds_of_neuron_have_the_stiffness_of_the_paper():
+    assert NEURONS == {"quadratic": (1, 0, 0), "quadratic-quartic": (1, 0, 1)}
 
 
 @pytest.mark.parametrize("layers", [(), (3, 0)])
