@@ -1,7 +1,8 @@
 """The genetic algorithm that programs a thermodynamic computer out of equilibrium: pure functions of arrays.
 
 A population of machines is judged by a loss; the best few are cloned, and every clone is mutated. There is no
-crossover and no elite: each child differs from its parent.
+crossover and no elite: each child differs from its parent. The algorithm, and the equations quoted, are those of
+Whitelam and Casert, "Thermodynamic computing out of equilibrium".
 """
 
 from collections.abc import Sequence
@@ -14,7 +15,9 @@ from protocols.learning_rules import cross_entropy
 Array = NDArray[np.float64]
 
 WINDOW = 50
+"""Generations over which a loss is averaged before anything is concluded from it."""
 LEARNT = 0.8
+"""A loss below this fraction of the first one is more than drift."""
 
 
 def initial_population(generator: np.random.Generator, size: int, parameters: int, spread: float) -> Array:
@@ -131,7 +134,7 @@ def is_stagnant(losses: Sequence[float], patience: int) -> bool:
 
 
 def function_loss(outputs: ArrayLike, target: ArrayLike) -> Array:
-    """Return the mean squared distance of an output from the target function, equation (14).
+    """Return the mean squared distance of an output from the target function, eq. (14).
 
     Parameters
     ----------
@@ -152,7 +155,7 @@ def function_loss(outputs: ArrayLike, target: ArrayLike) -> Array:
 
 
 def classification_loss(logits: ArrayLike, labels: ArrayLike) -> Array:
-    """Return the mean cross-entropy of class probabilities ``softmax(y)``, equations (17) and (18).
+    """Return the mean cross-entropy of class probabilities ``softmax(y)``, eqs. (17) and (18).
 
     Parameters
     ----------

@@ -2,9 +2,10 @@
 
 The energy of the machine, at temperature ``kT``, is
 ``sum_i (J2 x_i^2 + J3 x_i^3 + J4 x_i^4 - b_i x_i) + sum_{i<j} J_ij x_i x_j + sum_{a,i} W_ai u_a x_i``.
-Its output is a mean activity ``m = <x>``, a loss ``L(m)`` is a function of the means, and ``delta = dL/dm``. At
-equilibrium every gradient of the loss is a covariance with the one observable ``y = sum_o delta_o x_o``: a machine that
-merely fluctuates shows how it should change.
+(Whitelam and Casert, "Thermodynamic computing out of equilibrium"; ``J3`` and ``J4`` are those of their neurons.) Its
+output is a mean activity ``m = <x>``, a loss ``L(m)`` is a function of the means, and ``delta = dL/dm``. At equilibrium
+every gradient of the loss is a covariance with the one observable ``y = sum_o delta_o x_o``: a machine that merely
+fluctuates shows how it should change (Massar and Mognetti, arXiv:2405.08467, eq. 43).
 """
 
 from dataclasses import dataclass
@@ -102,7 +103,8 @@ def thermal_gradient(samples: ArrayLike, delta: ArrayLike, temperature: float, i
     """Return the gradient of the loss from raw samples of the free, unclamped machine.
 
     ``dL/dJ_ij = -Cov[x_i x_j, y]/kT``, ``dL/db_i = +Cov[x_i, y]/kT`` and ``dL/dW_ai = -u_a Cov[x_i, y]/kT``, with
-    ``y = sum_o delta_o x_o``: exact at equilibrium, for any number of layers and cycles.
+    ``y = sum_o delta_o x_o``: exact at equilibrium, for any number of layers and cycles. It is eq. (43) of Massar and
+    Mognetti (arXiv:2405.08467) for a loss of the means and for couplings that enter the energy with plus.
 
     Parameters
     ----------
