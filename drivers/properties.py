@@ -9,6 +9,7 @@ import numpy as np
 from pymeasure.instruments import Instrument
 from pymeasure.instruments.validators import strict_discrete_set, strict_range
 
+from drivers.arrays import parse_list, short_list
 from drivers.errors import ReplyError
 
 if TYPE_CHECKING:
@@ -91,6 +92,21 @@ def choice(header: str, docs: str, options: dict[str, str]) -> property:
         cast=str,
         maxsplit=0,
         preprocess_reply=_character_data,
+    )
+
+
+def channels(header: str, docs: str, low: int, high: int) -> property:
+    """Return a property that is a channel list: a sequence of whole numbers from `low` to `high`, in order."""
+    return control(
+        f"{header}?",
+        f"{header} %s",
+        docs,
+        validator=lambda value, limits: [strict_integer(number, limits) for number in value],
+        values=(low, high),
+        set_process=short_list,
+        cast=str,
+        maxsplit=0,
+        get_process=parse_list,
     )
 
 

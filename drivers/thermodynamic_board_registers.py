@@ -6,8 +6,17 @@ from typing import Any
 
 import numpy as np
 
-from drivers.arrays import parse_list, short_list
-from drivers.properties import boolean, choice, control, integer, measurement, real, strict_integer, strict_real
+from drivers.properties import (
+    boolean,
+    channels,
+    choice,
+    control,
+    integer,
+    measurement,
+    real,
+    strict_integer,
+    strict_real,
+)
 from drivers.scpi import ScpiInstrument
 
 SLOTS = 64
@@ -187,23 +196,14 @@ class ThermodynamicBoardRegisters(ScpiInstrument):
     )
     reset_time = real("SAMP:RES:TIME", """Control the time of the reset in the unit in force (float above 0).""", 0)
     reset_mode = choice(
-        "SAMP:RES:MODE",
-        """Control the state a reset begins from (str, "clamp", "random" or "state").""",
-        {"clamp": "CLAM", "random": "RAND", "state": "STAT"},
+        "SAMP:RES:MODE", """Control how a reset is done (str, "clamp": cells are held).""", {"clamp": "CLAM"}
     )
     run_time = measurement("SAMP:TIME?", """Get the predicted time of a run in seconds (float).""")
     run_time_limit = real(
         "SAMP:TIME:LIM", """Control the longest predicted run time accepted in seconds (float above 0).""", 0
     )
-    slots = control(
-        "SAMP:MOD?",
-        "SAMP:MOD %s",
-        """Control the program slots of a run, in order (sequence of int from 0 to 63).""",
-        validator=lambda value, _: [strict_integer(slot, (0, SLOTS - 1)) for slot in value],
-        set_process=short_list,
-        cast=str,
-        maxsplit=0,
-        get_process=parse_list,
+    slots = channels(
+        "SAMP:MOD", """Control the program slots of a run, in order (sequence of int from 0 to 63).""", 0, SLOTS - 1
     )
     rows = control(
         "SAMP:ROWS?",
@@ -213,16 +213,7 @@ class ThermodynamicBoardRegisters(ScpiInstrument):
         cast=int,
         get_process_list=tuple,
     )
-    read_cells = control(
-        "SAMP:CELL?",
-        "SAMP:CELL %s",
-        """Control the cells that are sampled (sequence of int from 1).""",
-        validator=lambda value, _: [strict_integer(cell, (1, 256)) for cell in value],
-        set_process=short_list,
-        cast=str,
-        maxsplit=0,
-        get_process=parse_list,
-    )
+    read_cells = channels("SAMP:CELL", """Control the cells that are sampled (sequence of int from 1).""", 1, 256)
     sample_clock = measurement("SAMP:CLOC?", """Get the clock of the converter in Hz (float).""")
     function = control(
         "SENS:FUNC?",
@@ -238,16 +229,7 @@ class ThermodynamicBoardRegisters(ScpiInstrument):
         "CAPT:COUN", """Control the number of samples of a capture (int from 16 to 67108864).""", 16, 67108864
     )
     capture_rate = real("CAPT:RATE", """Control the rate of a capture in Hz (float above 0).""", 0)
-    capture_cells = control(
-        "CAPT:CELL?",
-        "CAPT:CELL %s",
-        """Control the cells that are captured (sequence of int from 1).""",
-        validator=lambda value, _: [strict_integer(cell, (1, 256)) for cell in value],
-        set_process=short_list,
-        cast=str,
-        maxsplit=0,
-        get_process=parse_list,
-    )
+    capture_cells = channels("CAPT:CELL", """Control the cells that are captured (sequence of int from 1).""", 1, 256)
 
     # results
 
@@ -281,8 +263,8 @@ class ThermodynamicBoardRegisters(ScpiInstrument):
     points = measurement("DATA:POIN?", """Get the number of shots ready (int).""", cast=int)
     trigger_source = choice(
         "TRIG:SOUR",
-        """Control what starts a run (str, "immediate", "bus", "external" or "timer").""",
-        {"immediate": "IMM", "bus": "BUS", "external": "EXT", "timer": "TIM"},
+        """Control what starts a run (str, "immediate", "bus" or "timer").""",
+        {"immediate": "IMM", "bus": "BUS", "timer": "TIM"},
     )
     trigger_count = integer(
         "TRIG:COUN",
