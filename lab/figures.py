@@ -255,12 +255,9 @@ def _sigmoid(axes: Axes, data: xr.Dataset) -> None:
     if fit is None:
         return
     fine = np.linspace(drive.min(), drive.max(), 400)
-    label = " ".join(
-        f"{name} {_with_error(fit[name], fit[f'{name}_standard_error'])}{end}"
-        for name, end in (("offset", ","), ("width", ""))
-    )
+    label = "\n".join(f"{name} {_with_error(fit[name], fit[f'{name}_standard_error'])}" for name in ("offset", "width"))
     axes.plot(fine, expit((fine - fit["offset"]) / fit["width"]), color=GREY, zorder=0, label=label)
-    axes.legend(loc="upper left", fontsize=8, frameon=False)
+    axes.legend(loc="center left", fontsize=8, frameon=False)
 
 
 def _computed(axes: Axes, evaluation: xr.Dataset) -> None:

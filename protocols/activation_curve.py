@@ -110,7 +110,7 @@ def activation_curve(
 def _sweep(
     board: Board, drive: Sequence[float], stiffness: Sequence[float], settings: Mapping[str, Any], seed: int
 ) -> Plan[dict[str, Any]]:
-    record = Record("primary", units={"board_seconds": "s"})
+    record = Record("primary")
     yield from configure(board, cells=1, inputs=0, **settings, rows=None, projections=None, readout="samples")
     points: list[dict[str, float]] = []
     board_seconds = 0.0

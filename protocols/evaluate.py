@@ -114,7 +114,7 @@ def _evaluate(board: Board, run: StoredRun, task: str, settings: Mapping[str, An
         "samples": len(inputs) * settings["shots"],
         "board_seconds": seconds,
     }
-    yield from save(Record("evaluation", units={"board_seconds": "s"}), **result, inputs=inputs, **arrays)
+    yield from save(Record("evaluation"), **result, inputs=inputs, **arrays)
     return result
 
 

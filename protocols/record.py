@@ -27,6 +27,27 @@ DIMS: Mapping[str, Sequence[str]] = MappingProxyType(
     }
 )
 """Names of the axes of the arrays that plans record."""
+UNITS: Mapping[str, str] = MappingProxyType(
+    {
+        "board_seconds": "s",
+        **dict.fromkeys(
+            (
+                "drive",
+                "mean",
+                "mean_standard_error",
+                "couplings",
+                "bias",
+                "weights",
+                "quadratic",
+                "cubic",
+                "quartic",
+            ),
+            "model unit",
+        ),
+        **dict.fromkeys(("variance", "variance_standard_error"), "model unit^2"),
+    }
+)
+"""Units of the quantities that plans record; the others are pure numbers."""
 
 
 class Record:
@@ -36,15 +57,12 @@ class Record:
     ----------
     name : str
         Name of the stream it is saved to, and of the object in the documents.
-    units : mapping of str to str, optional
-        Unit of each quantity that has one.
     """
 
     parent = None
 
-    def __init__(self, name: str, *, units: Mapping[str, str] | None = None) -> None:
+    def __init__(self, name: str) -> None:
         self.name = name
-        self._units = dict(units or {})
         self._readings: dict[str, dict[str, Any]] = {}
 
     def put(self, **values: Any) -> None:
@@ -82,8 +100,8 @@ class Record:
             "shape": list(array.shape),
             "dtype_numpy": array.dtype.str,
         }
-        if key in self._units:
-            schema["units"] = self._units[key]
+        if key in UNITS:
+            schema["units"] = UNITS[key]
         if array.ndim:
             schema["dims"] = list(DIMS.get(key, (f"{key}_{axis}" for axis in range(array.ndim))))
         return schema

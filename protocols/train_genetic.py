@@ -283,7 +283,7 @@ def _evolution(arguments: Mapping[str, Any]) -> Evolution:
 
 
 def _evolve(board: Board, evolution: Evolution) -> Plan[dict[str, Any]]:
-    record = Record("learning", units={"board_seconds": "s"})
+    record = Record("learning")
     network, problem = evolution.network, evolution.problem
     individuals = _newcomers(evolution, 0)
     finalists: list[Array] = []

@@ -234,8 +234,8 @@ def _recipe(arguments: Mapping[str, Any]) -> Recipe:
 
 
 def _train(board: Board, recipe: Recipe) -> Plan[dict[str, Any]]:
-    learning = Record("learning", units={"board_seconds": "s"})
-    epochs = Record("epochs", units={"board_seconds": "s"})
+    learning = Record("learning")
+    epochs = Record("epochs")
     network = recipe.network
     parameters = recipe.initial()
     progress = Progress(parameters, AdamState.start(network.size))

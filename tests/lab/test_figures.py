@@ -25,7 +25,7 @@ def stored(tmp_path):
         run = compose_run(metadata={"plan_name": plan, "station": "twin", **metadata})
         journal("start", run.start_doc)
         for name, events in streams.items():
-            record, event = Record(name, units={"drive": "V"}), None
+            record, event = Record(name), None
             for values in events:
                 record.put(**values)
                 if event is None:
@@ -89,7 +89,7 @@ def test_an_activation_curve_shows_points_with_errors_and_units(stored):
     axes = panels(draw(run))
     assert set(axes) == {"mean (model units)", "variance (model units²)"}
     mean = axes["mean (model units)"]
-    assert mean.get_xlabel() == "drive (V)"
+    assert mean.get_xlabel() == "drive (model units)"
     assert np.allclose(mean.lines[0].get_ydata(), np.tanh(np.linspace(-2, 2, 9)))
     assert len(mean.containers) == 1
 
@@ -176,9 +176,9 @@ def test_any_other_run_is_drawn_against_what_was_varied(stored):
     events = [{"drive": 0.5 * n, "mean": np.arange(4.0) * n, "image": np.zeros(500), "word": "x"} for n in range(5)]
     figure = draw(stored("scan", {"primary": events}, hints={"dimensions": [[["drive"], "primary"]]}))
     axes = panels(figure)
-    assert set(axes) == {"mean"}
-    assert axes["mean"].get_xlabel() == "drive (V)"
-    assert len(axes["mean"].lines) == 4
+    assert set(axes) == {"mean (model units)"}
+    assert axes["mean (model units)"].get_xlabel() == "drive (model units)"
+    assert len(axes["mean (model units)"].lines) == 4
 
 
 def test_the_elements_of_an_event_are_named_once(stored):

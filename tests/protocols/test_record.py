@@ -6,7 +6,7 @@ from protocols.record import Record
 
 
 def test_a_record_is_read_like_a_device():
-    record = Record("learning", units={"board_seconds": "s"})
+    record = Record("learning")
     record.put(step=3, loss=0.5, board_seconds=1.5, right=True, note="good", bias=np.zeros(4), couplings=np.eye(4))
     assert isinstance(record, Readable)
     schema = record.describe()
@@ -20,6 +20,8 @@ def test_a_record_is_read_like_a_device():
         "couplings": "array",
     }
     assert schema["board_seconds"]["units"] == "s"
+    assert schema["bias"]["units"] == "model unit"
+    assert "units" not in schema["loss"]
     assert schema["couplings"]["shape"] == [4, 4]
     assert schema["couplings"]["dims"] == ["cell", "neighbour"]
     assert schema["bias"]["dtype_numpy"] == "<f8"
