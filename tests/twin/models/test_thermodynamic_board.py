@@ -463,5 +463,31 @@ def test_importing_the_board_loads_no_more_than_it_needs():
     assert not {"scipy.sparse", "scipy.linalg", "matplotlib", "xarray"} & ast.literal_eval(loaded)
 
 
+@pytest.mark.slow
 def test_warming_up_compiles_every_kernel_a_run_needs():
-    ThermodynamicBoard().warm_up()
+    script = """if True:
+        import numpy as np
+        from numba.core.dispatcher import Dispatcher
+        from twin.kernels import langevin, moments, topology
+        from twin.models.thermodynamic_board import Imperfections, Program, Schedule, ThermodynamicBoard
+
+        def compiled():
+            members = [member for module in (langevin, moments, topology) for member in vars(module).items()]
+            return {(name, types) for name, k in members if isinstance(k, Dispatcher) for types in k.signatures}
+
+        board = ThermodynamicBoard(imperfections=Imperfections(read_noise=0.1))
+        board.warm_up()
+        before = compiled()
+        values = np.ones(3)
+        program = Program(np.zeros((3, 3)), values, np.ones((3, 2)), values, values, values)
+        for schedule in (Schedule("reset", 100, 0.2), Schedule("serial", 100, 0.2, 1.0)):
+            for keep in (True, False):
+                for options in ({"covariances": False}, {"projections": np.ones((1, 2)), "cells": [0, 2]}):
+                    board.simulate([program] * 2, np.ones((4, 2)), schedule, temperature=0.5, seed=1, acquisition=1,
+                                   time=1.0, keep_samples=keep, cancelled=lambda: False, **options)
+        print(len(before), compiled() - before)
+    """
+    shown = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
+    count, _, later = shown.partition(" ")
+    assert int(count) > 0
+    assert later.strip() == "set()"
