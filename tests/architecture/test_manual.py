@@ -6,6 +6,9 @@ from pathlib import Path
 import pytest
 import pyvisa
 
+from sim_devices.instruments.board_errors import BOARD_ERRORS
+from sim_devices.scpi.errors import CORE_ERRORS
+
 MANUAL = Path(__file__).parents[2] / "docs" / "board.md"
 
 
@@ -32,6 +35,12 @@ def test_the_manual_names_every_command_of_the_board_and_no_other(board):
     block = board.read_raw()
     lines = block[2 + int(block[1:2]) :].decode().split()
     assert documented() == {line.split("/")[0].rstrip("?").lstrip(":") for line in lines}
+
+
+def test_the_manual_names_every_error_of_the_board_and_no_other():
+    table = MANUAL.read_text().split("## Errors beside those of SCPI-99")[1]
+    cells = [line.split("|")[1] for line in table.splitlines() if re.match(r"\| \d", line)]
+    assert {int(number) for cell in cells for number in cell.split(",")} == {*CORE_ERRORS, *BOARD_ERRORS}
 
 
 def test_the_example_of_the_manual_leads_to_data(board):

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from scipy.integrate import quad
 
 from sim_devices.instruments.board_errors import BOARD_ERRORS
+from sim_devices.scpi.errors import CORE_ERRORS
 from twin.models.thermodynamic_board import Imperfections
 
 
@@ -252,7 +253,7 @@ def test_a_failed_self_test_says_which(open_board, connect):
 
 
 def test_every_error_of_the_table_has_its_text_and_its_event_bit(client):
-    for number, (text, bit) in BOARD_ERRORS.items():
+    for number, (text, bit) in {**CORE_ERRORS, **BOARD_ERRORS}.items():
         client.write(f"*CLS;DIAG:INJ {number}")
         assert int(client.ask("*ESR?")) == bit
         assert client.ask("SYST:ERR?").startswith(f'{number},"{text}')
@@ -333,7 +334,7 @@ def test_whatever_is_sent_the_state_stays_whole_and_reset_restores_it(open_board
         with board.lock:
             check_invariants(board)
     client.session.clear()
-    assert set(client.errors()) <= {*BOARD_ERRORS, *range(-499, 0)} - {-310}
+    assert set(client.errors()) <= {*BOARD_ERRORS, *CORE_ERRORS, *range(-499, 0)} - {-310}
     assert client.send("ABOR;*RST") == []
     assert client.ask("*OPC?;*LRN?") == "1;" + fresh
     assert client.ask("MOD:CAT?;:INP:TABL:POIN?;:OUTP?;:DATA:POIN?;:STAT:OPER:COND?") == '"";0;0;0;0'
