@@ -205,7 +205,7 @@ class Acquisition:
 
     def samples(self, first: int, count: int) -> np.ndarray:
         """Return shots `first` .. `first` + `count` - 1 (counted from 0) as (count, cells) in model units."""
-        if self.record.samples is None or not self.shots:
+        if self.record.samples is None:
             raise ScpiError(241, "only statistics were kept")
         if first < self.taken or count < 1 or first + count > self.shots:
             raise ScpiError(-222, f"shots {self.taken + 1}..{self.shots} are in memory")

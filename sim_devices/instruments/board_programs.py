@@ -13,7 +13,6 @@ from twin.models.thermodynamic_board import FULL_SCALE, Program
 
 SLOTS = 64
 
-
 QUANTITIES = ("coupling", "bias", "weight", "quadratic", "cubic", "quartic")
 """What a program consists of; also the names of their units and full scales in the twin."""
 RESET_VALUES: Mapping[str, float] = dict.fromkeys(QUANTITIES, 0.0) | {"quadratic": 0.5}

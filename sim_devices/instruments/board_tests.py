@@ -40,11 +40,7 @@ def _measure(
         temperature=temperature,
         seed=model.seed,
         acquisition=0,
-        time=0.0,
         keep_samples=False,
-        cells=np.arange(cells),
-        projections=None,
-        cancelled=lambda: False,
     )
 
 

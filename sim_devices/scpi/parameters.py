@@ -17,7 +17,6 @@ Limit: TypeAlias = float | Callable[[Any], float] | None
 NUMBER_LENGTH = 255
 """Longest number in characters (IEEE 488.2, 7.7.2.4.1)."""
 
-
 _NUMBER = re.compile(
     rb"([+-]?(?:\d+\.?\d*|\.\d+))(?:[\x00-\x20]*[eE][\x00-\x20]*([+-]?\d+))?[\x00-\x20]*([A-Za-z/][\w/]*)?", re.ASCII
 )
@@ -414,9 +413,6 @@ class ChannelList(Parameter):
     def response(self, value: Any) -> str:
         """Return the list with neighbours as ranges."""
         return channel_list(tuple(value))
-
-    def _limit(self, word: str) -> Any:
-        return self.default if word == "DEF" else None
 
 
 def stripped(token: Token) -> Token:
