@@ -101,7 +101,7 @@ def test_a_bistable_cell_shows_its_sigmoid(stored):
     )
     run = stored("activation_curve", {"primary": points}, plan_args={"stiffness": [-1, 0, 1], "temperature": 0.1})
     legend = panels(draw(run))["probability of +1"].get_legend().get_texts()[0].get_text()
-    assert re.fullmatch(r"offset 0\.250 ± 0\.0\d\d, width 0\.500 ± 0\.0\d\d", legend)
+    assert re.fullmatch(r"offset 0\.250 ± 0\.0\d\d\nwidth 0\.500 ± 0\.0\d\d", legend)
 
 
 def test_training_on_digits_shows_curves_confusion_and_digits(stored):
