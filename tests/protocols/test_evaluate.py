@@ -32,6 +32,7 @@ def test_a_trained_program_does_on_another_board_what_it_did_where_it_was_traine
     assert engine.documents[0][1]["plan_args"]["run"] == classifier.uid
 
 
+@pytest.mark.slow
 def test_a_machine_that_expresses_a_function_is_compared_by_its_loss(board, engine):
     engine.run(train_genetic(board, generations=2, population=6, parents=2, inputs=3, shots=4, final_shots=64))
     run = stored(engine.documents)

@@ -65,6 +65,7 @@ def test_random_bytes_leave_the_instrument_whole(make_client, data, end):
     assert still_answers(client)
 
 
+@pytest.mark.slow
 @settings(max_examples=600, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(st.one_of(st.sampled_from(VALID), st.sampled_from(PIECES), st.binary(max_size=6)), max_size=25))
 def test_mixed_pieces_of_commands_leave_the_instrument_whole(make_client, pieces):

@@ -1,5 +1,6 @@
 """The error queue and the status registers against a plain model, in any order of events."""
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
@@ -164,6 +165,7 @@ class StatusMachine(RuleBasedStateMachine):
         assert self.client.session.status_byte() == status
 
 
+@pytest.mark.slow
 def test_status_reporting_follows_the_standard_in_any_order_of_events(make_client):
     class Machine(StatusMachine):
         pass

@@ -160,6 +160,7 @@ def test_equal_seeds_and_acquisitions_give_equal_data_and_others_do_not():
         assert (simulate([layered()], [[0.0, 0.0]], **other).samples == first).mean() < 1e-3
 
 
+@pytest.mark.slow
 def test_serial_and_reset_sampling_agree_in_the_long_run():
     reset = simulate([layered(0)], [[0.3, -0.2]], Schedule("reset", 60_000, 10.0), temperature=0.5)
     serial = simulate([layered(0)], [[0.3, -0.2]], Schedule("serial", 60_000, 1.0, burn_in=10.0), temperature=0.5)
@@ -457,6 +458,7 @@ def test_full_scales_are_those_of_the_data_sheet():
     assert FULL_SCALE["bias"] == (-RAIL, RAIL)
 
 
+@pytest.mark.slow
 def test_importing_the_board_loads_no_more_than_it_needs():
     script = "import sys, twin.models.thermodynamic_board; print(set(sys.modules))"
     loaded = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
