@@ -1,11 +1,12 @@
 """From the signature of a plan to the options of the command line."""
 
+import contextlib
 import inspect
 import math
 import re
 import types
 import typing
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -181,6 +182,30 @@ def plan_devices(plan: Callable[..., Any]) -> list[str]:
 def takes_seed(plan: Callable[..., Any]) -> bool:
     """Whether a plan makes random choices of its own."""
     return "seed" in inspect.signature(plan).parameters
+
+
+class _DeviceNeededError(RuntimeError):
+    """A plan has taken its arguments and reaches for a device."""
+
+
+class _UnopenedDevice:
+    """Stands where a device will be once its station is open."""
+
+    def __getattr__(self, name: str) -> Any:
+        raise _DeviceNeededError(name)
+
+
+def check_arguments(plan: Callable[..., Any], arguments: Mapping[str, Any]) -> None:
+    """Let a plan check its arguments before any instrument is opened: it runs until it first needs a device.
+
+    Raises
+    ------
+    ValueError
+        Whatever the plan says of its arguments.
+    """
+    devices = [_UnopenedDevice() for _ in plan_devices(plan)]
+    with contextlib.suppress(_DeviceNeededError):
+        next(plan(*devices, **arguments))
 
 
 def parameter_type(annotation: Any, loaders: dict[str, Loader] | None = None) -> click.ParamType:

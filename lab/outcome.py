@@ -2,6 +2,7 @@
 
 import json
 import math
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -54,16 +55,19 @@ def exit_code_of(error: BaseException, *, before: bool) -> int:
 
 
 def _is_no_communication(error: BaseException | None) -> bool:
-    from pyvisa.errors import VisaIOError
-
-    from lab.station import CommunicationError
-
     if error is None:
         return False
-    if isinstance(error, (CommunicationError, VisaIOError, ConnectionError, TimeoutError)):
+    if isinstance(error, _communication_errors()):
         return True
     members = error.exceptions if isinstance(error, BaseExceptionGroup) else ()
     return any(_is_no_communication(related) for related in (*members, error.__cause__))
+
+
+def _communication_errors() -> tuple[type[Exception], ...]:
+    """Return the errors of a wire that does not answer; what was never imported was never raised."""
+    named = (("pyvisa.errors", "VisaIOError"), ("lab.station", "CommunicationError"))
+    loaded = (getattr(sys.modules[module], name) for module, name in named if module in sys.modules)
+    return (ConnectionError, TimeoutError, *loaded)
 
 
 def json_line(outcome: Outcome) -> str:

@@ -144,12 +144,18 @@ def _run(
 def _perform(
     name: str, given: Mapping[str, Any], *, station_name: str, seed: int | None, directory: Path | None
 ) -> Outcome:
-    from lab import make_run_engine, open_station
-    from lab.arguments import plan_devices, takes_seed
-    from lab.attended import attend
+    from lab.arguments import check_arguments, plan_devices, takes_seed
 
     plan = load_plan(name)
     arguments = dict(given) | ({"seed": seed} if seed is not None and takes_seed(plan) else {})
+    try:
+        check_arguments(plan, arguments)
+    except ValueError as error:
+        return Outcome(name, error=error)
+
+    from lab import make_run_engine, open_station
+    from lab.attended import attend
+
     recorded = {key: getattr(value, "uid", value) for key, value in arguments.items()}
     with open_station(station_name, seed=seed) as station:
         missing = [device for device in plan_devices(plan) if device not in station]
@@ -168,8 +174,6 @@ def _perform(
 
 
 def _report_run(outcome: Outcome, directory: Path | None, *, figure: bool) -> None:
-    from lab import open_catalogue
-
     if outcome.error is not None:
         ended = "was refused" if outcome.run is None else "failed"
         say(f"lab: {outcome.plan} {ended}: {explain(outcome.error)}")
@@ -177,6 +181,9 @@ def _report_run(outcome: Outcome, directory: Path | None, *, figure: bool) -> No
         say(f"lab: {outcome.plan} ended with {outcome.exit_status}; the data up to there are kept")
     if outcome.run is None:
         return
+
+    from lab import open_catalogue
+
     stored = open_catalogue(directory).find(outcome.run)
     say(f"run {outcome.run[:8]} stored in {stored.directory}")
     if figure and outcome.exit_status == "success":

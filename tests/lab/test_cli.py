@@ -220,6 +220,15 @@ def test_every_command_refuses_nonsense_in_plain_words(arguments, code, said):
     assert len(done.stderr.splitlines()) <= 40
 
 
+@pytest.mark.parametrize("plan", ["activation_curve", "train_in_situ", "train_genetic"])
+def test_a_plan_refuses_its_arguments_before_any_instrument_is_opened(plan, monkeypatch):
+    monkeypatch.setattr("lab.station.open_station", lambda *_, **__: pytest.fail("a station was opened"))
+    outcome = lab("run", plan, "--shots", "1e12", "--json")
+    assert outcome.exit_code == 1
+    assert "shots: 1000000000000 is not allowed" in outcome.stderr
+    assert last_json(outcome.stdout)["exit_status"] == "fail"
+
+
 def test_debug_shows_where_an_error_came_from():
     done = lab("check", "--station", "nosuch", "--debug")
     assert done.exit_code == 1
