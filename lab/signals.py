@@ -320,8 +320,7 @@ def result_signal(*, kind: Kind = Kind.normal, **options: Any) -> Any:
 class AcquisitionStatus(DeviceStatus):
     """The status of an acquisition, which tells its watchers how far it is."""
 
-    def __init__(self, device: Any, *, unit: str = "shots") -> None:
-        self._unit = unit
+    def __init__(self, device: Any) -> None:
         self._begun = time.monotonic()
         self._watching = threading.Lock()
         super().__init__(device, call_stop_on_failure=False)
@@ -332,7 +331,7 @@ class AcquisitionStatus(DeviceStatus):
             self._watchers.append(func)
 
     def report(self, done: int, total: int) -> None:
-        """Tell the watchers that `done` of `total` are there."""
+        """Tell the watchers that `done` of `total` shots are there."""
         elapsed = time.monotonic() - self._begun
         with self._watching:
             watchers = list(self._watchers)
@@ -342,7 +341,7 @@ class AcquisitionStatus(DeviceStatus):
                 current=done,
                 initial=0,
                 target=total,
-                unit=self._unit,
+                unit="shots",
                 precision=0,
                 fraction=1.0 - done / total if total else 0.0,
                 time_elapsed=elapsed,

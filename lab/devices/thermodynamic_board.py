@@ -10,6 +10,7 @@ import numpy as np
 from ophyd import Kind
 
 from drivers.thermodynamic_board import ThermodynamicBoard as Driver
+from drivers.thermodynamic_board_registers import SLOTS
 from lab.devices.driver_device import DriverDevice
 from lab.signals import (
     AcquisitionStatus,
@@ -22,7 +23,6 @@ from lab.signals import (
 )
 from protocols.ports import BoardProgram
 
-SLOTS = 64
 FULL_SCALE: dict[str, tuple[float, float]] = {
     "couplings": (-8, 8),
     "bias": (-16, 16),
