@@ -1,11 +1,10 @@
 """Learning rules of a thermodynamic computer: pure functions of arrays.
 
-The energy of the machine, at temperature ``kT``, is
+The energy of the machine, at temperature ``kT``, is (Whitelam and Casert, "Thermodynamic computing out of equilibrium")
 ``sum_i (J2 x_i^2 + J3 x_i^3 + J4 x_i^4 - b_i x_i) + sum_{i<j} J_ij x_i x_j + sum_{a,i} W_ai u_a x_i``.
-(Whitelam and Casert, "Thermodynamic computing out of equilibrium"; ``J3`` and ``J4`` are those of their neurons.) Its
-output is a mean activity ``m = <x>``, a loss ``L(m)`` is a function of the means, and ``delta = dL/dm``. At equilibrium
-every gradient of the loss is a covariance with the one observable ``y = sum_o delta_o x_o``: a machine that merely
-fluctuates shows how it should change (Massar and Mognetti, arXiv:2405.08467, eq. 43).
+Its output is a mean activity ``m = <x>``, a loss ``L(m)`` is a function of the means, and ``delta = dL/dm``. At
+equilibrium every gradient of the loss is a covariance with the one observable ``y = sum_o delta_o x_o``: a machine that
+merely fluctuates shows how it should change (Massar and Mognetti, arXiv:2405.08467, eq. 43).
 """
 
 from dataclasses import dataclass

@@ -5,7 +5,8 @@ The energy of n cells x with inputs u is
     U(x; u) = sum_i (J2_i x_i^2 + J3_i x_i^3 + J4_i x_i^4 - b_i x_i) + sum_{i<j} J_ij x_i x_j + sum_{a,i} W_ia u_a x_i,
 
 and its motion the overdamped Langevin equation dx = -dU/dx dt + sqrt(2 kT) dB (Whitelam and Casert, "Thermodynamic
-computing out of equilibrium", with mobility 1). Everything here is in model units; `Circuit` says what they are in SI.
+computing out of equilibrium", eq. 9, with mobility 1). Everything here is in model units; `Circuit` says what they are
+in SI.
 """
 
 import math
