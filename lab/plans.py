@@ -1,13 +1,12 @@
 """The plans an operator may run: listed from their sources in milliseconds, loaded only to be run."""
 
 import ast
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
 from inspect import cleandoc
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 
@@ -52,25 +51,20 @@ def load_plan(name: str) -> Callable[..., Any]:
     """
     if name not in plan_names():
         raise UnknownPlanError(f"no plan {name!r}; plans are {', '.join(plan_names())}")
-    plan = getattr(import_module("protocols"), name)
-    return getattr(plan, name) if isinstance(plan, ModuleType) else plan
+    return getattr(import_module("protocols"), name)
 
 
 def summarise_plans() -> list[PlanSummary]:
     """Describe all plans without importing any of them."""
-    functions = {function.name: function for function in _functions_of_protocols()}
-    return [_summary(functions[name]) for name in plan_names() if name in functions]
+    families = import_module("protocols").FAMILIES
+    return [_summary(_function(families[name], name)) for name in plan_names()]
 
 
-def _functions_of_protocols() -> Iterator[ast.FunctionDef]:
-    wanted = plan_names()
-    spec = find_spec("protocols")
-    for folder in (spec and spec.submodule_search_locations) or ():
-        for path in sorted(Path(folder).glob("*.py")):
-            text = path.read_text(encoding="utf-8")
-            if not any(f"def {name}(" in text for name in wanted):
-                continue
-            yield from (node for node in ast.parse(text).body if isinstance(node, ast.FunctionDef))
+def _function(module: str, name: str) -> ast.FunctionDef:
+    spec = find_spec(f"protocols.{module}")
+    source = Path(str(spec and spec.origin)).read_text(encoding="utf-8")
+    functions = (node for node in ast.parse(source).body if isinstance(node, ast.FunctionDef))
+    return next(function for function in functions if function.name == name)
 
 
 def _summary(function: ast.FunctionDef) -> PlanSummary:

@@ -4,13 +4,21 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import Any
 
+FAMILIES = {
+    "activation_curve": "characterisation",
+    "evaluate": "evaluation",
+    "train_genetic": "genetic_training",
+    "train_in_situ": "in_situ_training",
+}
+"""In which module each plan is."""
+
 __all__ = ["activation_curve", "evaluate", "train_genetic", "train_in_situ"]
 
 
 def __getattr__(name: str) -> Callable[..., Any]:
     """Import a plan when it is asked for: a list of the plans costs nothing."""
-    if name in __all__:
-        plan = getattr(import_module(f"protocols.{name}"), name)
+    if name in FAMILIES:
+        plan = getattr(import_module(f"protocols.{FAMILIES[name]}"), name)
         globals()[name] = plan
         return plan
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

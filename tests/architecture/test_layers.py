@@ -15,7 +15,7 @@ TRESPASSES = {
     "twin/kernels/jit.py": ("import twin.clock", "twin.kernels sees numpy, numba and math only"),
     "sim_devices/visa.py": ("import drivers", "sim_devices imports the twin and nothing above the wire"),
     "drivers/scpi.py": ("import sim_devices", "drivers cannot know where the instrument is"),
-    "protocols/activation_curve.py": ("import lab.station", "protocols see devices only through ports"),
+    "protocols/characterisation.py": ("import lab.station", "protocols see devices only through ports"),
     "lab/cli.py": ("import twin.clock", "lab reaches simulated instruments only where a station is opened"),
 }
 

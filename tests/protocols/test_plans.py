@@ -1,5 +1,6 @@
 """What every plan promises, whichever it is."""
 
+import importlib
 import json
 from itertools import pairwise
 
@@ -204,3 +205,11 @@ def test_more_cells_than_the_board_has_are_refused(board):
     with pytest.raises(ArgumentError, match="cells"):
         next(protocols.train_in_situ(board, task="xor", hidden=8))
     assert board.log == []
+
+
+def test_every_plan_is_in_a_module_of_its_family_and_never_hidden_by_one():
+    for name, family in protocols.FAMILIES.items():
+        module = importlib.import_module(f"protocols.{family}")
+        assert getattr(protocols, name) is getattr(module, name)
+    assert set(protocols.FAMILIES) == set(protocols.__all__)
+    assert not set(protocols.FAMILIES) & set(protocols.FAMILIES.values())

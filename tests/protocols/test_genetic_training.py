@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from protocols import train_genetic
-from protocols.train_genetic import LARGEST_ACTIVITY
+from protocols.genetic_training import LARGEST_ACTIVITY
 
 SHORT = {"population": 10, "parents": 2, "inputs": 4, "shots": 8, "final_shots": 16, "observation_time": 0.5}
 

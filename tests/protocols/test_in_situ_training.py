@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from protocols import train_in_situ
+from protocols.in_situ_training import TASK_DEFAULTS
 from protocols.tasks import xor
-from protocols.train_in_situ import TASK_DEFAULTS
 
 
 def events(documents, stream):
