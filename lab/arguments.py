@@ -12,6 +12,8 @@ from typing import Any
 
 import click
 
+LARGEST_SEED = 2**32 - 1
+
 NO_VALUE = "none"
 
 Loader = Callable[[str, Path | None], Any]

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from lab.arguments import Integer
+from lab.arguments import LARGEST_SEED, Integer
 from lab.outcome import BAD_ARGUMENT, FAILED, Outcome, exit_code_of, json_line, plain
 from lab.plans import plan_names, summarise_plans
-from lab.run_command import LARGEST_SEED, run
+from lab.run_command import run
 from lab.terminal import explain, print_result, print_table, say
 
 if TYPE_CHECKING:

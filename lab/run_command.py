@@ -10,15 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from lab.arguments import Integer
+from lab.arguments import LARGEST_SEED, Integer
 from lab.outcome import Outcome, exit_code, json_line
 from lab.plans import load_plan, plan_names, summarise_plans
 from lab.terminal import RunDisplay, explain, messages, print_result, say, stderr_console
 
 if TYPE_CHECKING:
     from lab.catalogue import Run
-
-LARGEST_SEED = 2**32 - 1
 
 
 class PlanGroup(click.Group):

@@ -20,6 +20,7 @@ import pyvisa
 from pymeasure.instruments import Instrument
 
 from drivers.errors import InstrumentError, ReplyError
+from lab.arguments import LARGEST_SEED
 from lab.station_file import (
     BoardCellTable,
     BoardTable,
@@ -49,7 +50,6 @@ __all__ = [
 log = logging.getLogger(__name__)
 
 COMMUNICATION = (OSError, InstrumentError, ReplyError, pyvisa.errors.Error)
-LARGEST_SEED = 2**32 - 1
 Mode = Literal["twin", "sim", "hardware"]
 
 

@@ -260,9 +260,8 @@ def _short(value: object) -> str:
 
 def _check_references(definition: StationDefinition) -> None:
     tables = definition.tables
-    if tables.station.library != "twin":
-        for key in [key for key in ("bench",) if tables.bench or tables.station.bench is not None]:
-            raise definition.error(key, f'allowed only with library = "twin", not {tables.station.library!r}')
+    if tables.station.library != "twin" and (tables.bench or tables.station.bench is not None):
+        raise definition.error("bench", f'allowed only with library = "twin", not {tables.station.library!r}')
     taken: dict[str, str] = {}
     for name, instrument in tables.instruments.items():
         resource = rname.to_canonical_name(instrument.resource).upper()
