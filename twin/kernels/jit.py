@@ -3,8 +3,8 @@
 The only module that uses internals of Numba, for speed alone: the option ``_nrt`` and the intrinsic `stack_lanes`. A
 Numba without them refuses to compile a kernel, so the upper bound of its version is the last one tested.
 
-Numba's disk cache looks at the file of a kernel, not at what that file imports: set TWIN_NUMBA_CACHE=0 while you work on
-the kernels.
+Numba's disk cache looks at the file of a kernel, not at what that file imports: set TWIN_NUMBA_CACHE=0 while working
+on the kernels.
 """
 
 import os
