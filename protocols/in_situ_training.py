@@ -172,8 +172,9 @@ def train_in_situ(
     Returns
     -------
     dict
-        Lists by epoch ``loss``, ``train_accuracy`` (both while learning) and ``test_accuracy``; numbers ``samples``,
-        ``board_seconds`` and ``steps``.
+        ``train_accuracy`` and ``test_accuracy`` of the last epoch, the first one while learning; ``loss`` by epoch;
+        ``samples``, ``board_seconds``, ``steps``; and the curves ``train_accuracy_by_epoch`` and
+        ``test_accuracy_by_epoch``.
 
     Raises
     ------
@@ -239,7 +240,9 @@ def _train(board: Board, recipe: Recipe) -> Plan[dict[str, Any]]:
     network = recipe.network
     parameters = recipe.initial()
     progress = Progress(parameters, AdamState.start(network.size))
-    result: dict[str, Any] = {"loss": [], "train_accuracy": [], "test_accuracy": []}
+    losses: list[float] = []
+    train_accuracies: list[float] = []
+    test_accuracies: list[float] = []
     yield from configure(board, cells=network.cells, inputs=network.inputs, **recipe.settings)
     for epoch in range(recipe.epochs):
         order = stream(recipe.seed, ORDER, epoch).permutation(len(recipe.task.train))
@@ -248,8 +251,9 @@ def _train(board: Board, recipe: Recipe) -> Plan[dict[str, Any]]:
         loss, accuracy = yield from _epoch(board, recipe, progress, epoch, shuffled, learning)
         outputs = yield from _read_test(board, recipe, progress)
         test_accuracy = recipe.readout(progress.parameters).accuracy(outputs, recipe.task.test.labels)
-        for name, value in (("loss", loss), ("train_accuracy", accuracy), ("test_accuracy", test_accuracy)):
-            result[name].append(value)
+        losses.append(loss)
+        train_accuracies.append(accuracy)
+        test_accuracies.append(test_accuracy)
         yield from save(
             epochs,
             epoch=epoch + 1,
@@ -261,10 +265,14 @@ def _train(board: Board, recipe: Recipe) -> Plan[dict[str, Any]]:
         )
     yield from save(Record("evaluation"), **_evaluation(recipe, progress.parameters, outputs))
     return {
-        **result,
+        "train_accuracy": train_accuracies[-1],
+        "test_accuracy": test_accuracies[-1],
+        "loss": losses,
         "samples": progress.samples,
         "board_seconds": progress.board_seconds,
         "steps": progress.step,
+        "train_accuracy_by_epoch": train_accuracies,
+        "test_accuracy_by_epoch": test_accuracies,
     }
 
 

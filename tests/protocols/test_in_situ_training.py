@@ -15,9 +15,11 @@ def events(documents, stream):
 @pytest.mark.parametrize("estimator", ["covariance", "factorised"])
 def test_a_board_learns_exclusive_or_from_its_fluctuations(board, engine, estimator):
     result = engine.run(train_in_situ(board, task="xor", estimator=estimator, epochs=80, learning_rate=0.05, shots=60))
-    assert result["test_accuracy"][-1] == 1.0
+    assert result["test_accuracy"] == result["test_accuracy_by_epoch"][-1] == 1.0
+    assert result["train_accuracy"] == result["train_accuracy_by_epoch"][-1]
     assert np.mean(result["loss"][-10:]) < 0.3 * np.mean(result["loss"][:5])
-    assert len(result["loss"]) == len(result["train_accuracy"]) == len(result["test_accuracy"]) == 80
+    curves = ("loss", "train_accuracy_by_epoch", "test_accuracy_by_epoch")
+    assert {len(result[curve]) for curve in curves} == {80}
     assert result["steps"] == 80
     runs_of_a_step = {"covariance": 1, "factorised": 2}[estimator] + 1
     assert result["samples"] == 80 * 4 * 60 * runs_of_a_step
