@@ -205,7 +205,7 @@ def test_nonsense_is_a_bad_argument_in_plain_words(arguments, said):
         ("show nosuch", 1, "no run 'nosuch'"),
         ("show last", 1, "there are none yet"),
         ("plot 7", 1, "no run '7'"),
-        ("export last /tmp/x.nc", 1, "no run 'last'"),
+        ("export last x.nc", 1, "no run 'last'"),
         ("check --station nosuch", 1, "nosuch"),
         ("serve --port 99999", 1, "--port"),
         ("serve --station nosuch", 1, "nosuch"),
