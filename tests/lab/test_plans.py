@@ -1,7 +1,6 @@
 import inspect
 import subprocess
 import sys
-import time
 
 import pytest
 
@@ -33,12 +32,3 @@ def test_listing_imports_no_heavy_library():
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=30, check=True)
     assert done.stdout.strip() == "[]"
-
-
-def test_lab_plans_feels_instant():
-    def seconds() -> float:
-        started = time.perf_counter()
-        subprocess.run([sys.executable, "-m", "lab", "plans"], capture_output=True, timeout=30, check=True)
-        return time.perf_counter() - started
-
-    assert min(seconds() for _ in range(3)) < 0.7

@@ -343,28 +343,20 @@ SERVER = """
 
 @pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
-def test_a_server_in_another_process_is_ready_soon_answers_fast_and_stops():
-    start = time.monotonic()
+def test_a_server_in_another_process_answers_every_query_and_stops():
     block = "import signal; signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGINT})\n"
     with subprocess.Popen(
         [sys.executable, "-c", block + textwrap.dedent(SERVER)], stdout=subprocess.PIPE, text=True
     ) as process:
         host, port = process.stdout.readline().split()
-        ready = time.monotonic() - start
         client = Client((host, int(port)))
         client.socket.settimeout(30)
-        best = 0.0
-        for _ in range(5):
-            start = time.monotonic()
-            for _ in range(4000):
-                client.socket.sendall(b"*IDN?\n")
-                client.socket.recv(100)
-            best = max(best, 4000 / (time.monotonic() - start))
+        for _ in range(2000):
+            client.socket.sendall(b"*IDN?\n")
+            assert client.socket.recv(100) == b"Szilard,Alone,1,1\n"
         process.send_signal(signal.SIGTERM)
         start = time.monotonic()
         assert process.stdout.read() == "closed\n"
         assert time.monotonic() - start < 2.0
         client.close()
     assert process.returncode == 0
-    assert ready < 4.0
-    assert best > 8000, f"{best:.0f} queries/s; benchmarks/wire.py shows 25,000 and more on an idle machine"
