@@ -301,12 +301,13 @@ def _evolve(board: Board, evolution: Evolution) -> Plan[dict[str, Any]]:
     for generation in range(evolution.generations):
         inputs, target = problem.batch(evolution.seed, generation, evolution.inputs)
         table = {} if generation and problem.data is None else {"input_table": inputs}
-        outputs = yield from _judge(board, evolution, individuals, len(inputs), tally, **table)
+        outputs, free = yield from _judge(board, evolution, individuals, len(inputs), tally, **table)
         losses = problem.losses(outputs, target)
-        best = select(losses, evolution.parents)
+        fitness = np.where(free, losses, np.inf)
+        best = select(fitness, evolution.parents)
         parents = individuals[best]
         history.append(float(losses[best[0]]))
-        lineage.append(float(losses[best].mean()))
+        lineage.append(float(fitness[best].mean()))
         spread = evolution.mutation * (shrinkage(lineage[-1], lineage[0]) if evolution.shrink else 1.0)
         finalists = [parents, *finalists][: max(1, evolution.population // evolution.parents)]
         yield from save(
@@ -316,7 +317,7 @@ def _evolve(board: Board, evolution: Evolution) -> Plan[dict[str, Any]]:
             mutation=spread,
             samples=tally.samples,
             board_seconds=tally.board_seconds,
-            losses=losses,
+            losses=fitness,
             parents=parents,
         )
         if np.mean(history[-WINDOW:]) <= evolution.target_loss and len(history) >= WINDOW:
@@ -352,10 +353,11 @@ def _children(evolution: Evolution, generation: int, parents: Array, spread: flo
 
 def _judge(
     board: Board, evolution: Evolution, individuals: Array, rows: int, tally: Tally, **settings: Any
-) -> Plan[Array]:
-    """Run all individuals over the rows of the input table; return the outputs, shape (individuals, rows, outputs).
+) -> Plan[tuple[Array, NDArray[np.bool_]]]:
+    """Run all individuals over the rows of the input table.
 
-    They are not a number where a cell comes near the rails: what a machine owes to clipping is no computation.
+    Returns the outputs, shape (individuals, rows, outputs), and which individuals are free of the rails: what a machine
+    owes to clipping is no computation.
     """
     network = evolution.network
     seconds = yield from measure(
@@ -370,8 +372,7 @@ def _judge(
     tally.samples += len(individuals) * rows * settings.get("shots", evolution.settings["shots"])
     mean, variance = (np.asarray(result.get(), dtype=float) for result in (board.mean, board.variance))
     outputs = np.einsum("prc,poc->pro", mean[..., network.read], network.readout(individuals))
-    outputs[~np.all(mean**2 + variance <= LARGEST_ACTIVITY**2, axis=(1, 2))] = np.nan
-    return outputs
+    return outputs, np.all(mean**2 + variance <= LARGEST_ACTIVITY**2, axis=(1, 2))
 
 
 def _final(board: Board, evolution: Evolution, finalists: Array, tally: Tally) -> Plan[dict[str, float]]:
@@ -379,9 +380,9 @@ def _final(board: Board, evolution: Evolution, finalists: Array, tally: Tally) -
     problem, network = evolution.problem, evolution.network
     inputs, target = problem.final()
     trial = min(evolution.final_shots, TRIAL_SHOTS)
-    outputs = yield from _judge(board, evolution, finalists, len(inputs), tally, input_table=inputs, shots=trial)
-    winner = finalists[select(problem.losses(outputs, target), 1)]
-    outputs = yield from _judge(board, evolution, winner, len(inputs), tally, shots=evolution.final_shots)
+    outputs, free = yield from _judge(board, evolution, finalists, len(inputs), tally, input_table=inputs, shots=trial)
+    winner = finalists[select(np.where(free, problem.losses(outputs, target), np.inf), 1)]
+    outputs, _ = yield from _judge(board, evolution, winner, len(inputs), tally, shots=evolution.final_shots)
     final = {"final_loss": float(problem.losses(outputs, target)[0])}
     arrays: dict[str, Any] = {"target": target, "outputs": outputs[0]}
     if problem.data:

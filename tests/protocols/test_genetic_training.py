@@ -78,6 +78,18 @@ def test_a_machine_on_the_rails_is_never_selected(board, engine):
         assert np.isfinite(event["loss"])
 
 
+def test_a_population_that_ends_on_the_rails_is_judged_by_what_it_gave(board, engine):
+    acquire = board._acquire
+
+    def all_machines_lost():
+        acquire()
+        board.mean.value[..., 0] = LARGEST_ACTIVITY + 0.1
+
+    board._acquire = all_machines_lost
+    result = engine.run(train_genetic(board, generations=2, **SHORT))
+    assert np.isfinite([*result["loss"], result["final_loss"]]).all()
+
+
 def test_one_lost_machine_does_not_stop_the_run(board, engine):
     engine.run(train_genetic(board, generations=1, **SHORT))
     assert board.saturation_limit.get() == 1.0
