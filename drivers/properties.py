@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,6 +15,8 @@ from drivers.errors import ReplyError
 
 if TYPE_CHECKING:
     from drivers.scpi import ScpiInstrument
+
+_MNEMONIC = re.compile(r"([A-Z]*)(\d*)")
 
 
 def control(query: str, command: str, docs: str, **options: Any) -> property:
@@ -81,7 +84,10 @@ def real(header: str, docs: str, low: float, high: float = float("inf")) -> prop
 
 
 def choice(header: str, docs: str, options: dict[str, str]) -> property:
-    """Return a property that is one of the keys of `options`, sent as the short forms they map to."""
+    """Return a property that is one of the keys of `options`, sent as the short forms they map to.
+
+    A reply may be in short or long form, in any case, with or without quotes.
+    """
     return control(
         f"{header}?",
         f"{header} %s",
@@ -91,7 +97,7 @@ def choice(header: str, docs: str, options: dict[str, str]) -> property:
         map_values=True,
         cast=str,
         maxsplit=0,
-        preprocess_reply=_character_data,
+        preprocess_reply=lambda reply: meant(reply, options.values()),
     )
 
 
@@ -132,12 +138,23 @@ def _switch(reply: str) -> int:
     return {"ON": 1, "OFF": 0}[reply] if reply.isalpha() else int(float(reply))
 
 
-def _character_data(reply: str) -> str:
-    """Return character or string data in its short form: capitals of the long form, no quotes."""
-    return ",".join(_short_form(word) for word in reply.strip('"').split(","))
+def meant(reply: str, words: Iterable[str]) -> str:
+    """Return which of some words in short form a reply stands for, the reply itself if none.
 
+    Parameters
+    ----------
+    reply : str
+        Character or string data in short or long form, in any case: ``imm``, ``"IMMediate"``.
+    words : iterable of str
+        Short forms, with a numeric suffix where they have one; parts of one are separated by commas: ``REAL,32``.
+    """
+    parts = [_MNEMONIC.fullmatch(part.strip()) for part in reply.strip().strip("\"'").upper().split(",")]
 
-def _short_form(word: str) -> str:
-    if word.isupper() or not word.isalpha():
-        return word
-    return "".join(letter for letter in word if letter.isupper())
+    def begins(word: str) -> bool:
+        wanted = [_MNEMONIC.fullmatch(part) for part in word.upper().split(",")]
+        return len(wanted) == len(parts) and all(
+            part and short and part[1].startswith(short[1]) and part[2] == short[2]
+            for part, short in zip(parts, wanted, strict=True)
+        )
+
+    return max(filter(begins, words), key=len, default=reply)

@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 from bluesky.preprocessors import contingency_wrapper, stage_wrapper
 from bluesky.utils import FailedStatus, Msg, RunEngineControlException
 
-from protocols.ports import Board
+from protocols.ports import Board, Device
 from protocols.record import Record
 
 Result = TypeVar("Result")
@@ -14,17 +14,17 @@ Plan = Generator[Msg, Any, Result]
 
 
 def recorded(
-    board: Board,
+    devices: Device | Sequence[Device],
     plan_name: str,
     arguments: Mapping[str, Any],
     body: Plan[Result],
     md: Mapping[str, Any] | None = None,
 ) -> Plan[Result]:
-    """Run a body in one recorded run on a staged board, which is left safe however the body ends.
+    """Run a body in one recorded run on staged devices, which are left safe however the body ends.
 
     Parameters
     ----------
-    board : Board
+    devices : device or sequence of devices
         Staged before the run and unstaged after it.
     plan_name : str
         Name of the plan, for the start document.
@@ -44,14 +44,16 @@ def recorded(
     object
         What the body returns.
     """
-    metadata = {"plan_name": plan_name, "plan_args": dict(arguments), "detectors": [board.name], **(md or {})}
+    staged = list(devices) if isinstance(devices, Sequence) else [devices]
+    names = [device.name for device in staged]
+    metadata = {"plan_name": plan_name, "plan_args": dict(arguments), "detectors": names, **(md or {})}
 
     def run() -> Plan[Result]:
         yield Msg("open_run", None, **metadata)
         result = yield from contingency_wrapper(body, except_plan=_close_failed, else_plan=_close)
         return result
 
-    return (yield from stage_wrapper(run(), [board]))
+    return (yield from stage_wrapper(run(), staged))
 
 
 def _close() -> Plan[None]:
@@ -64,10 +66,10 @@ def _close_failed(error: Exception) -> Plan[None]:
     yield Msg("close_run", None, exit_status=status, reason=str(cause))
 
 
-def configure(board: Board, **settings: Any) -> Plan[None]:
-    """Set signals of a board by name, in order, and wait until the instrument has taken them all."""
+def configure(device: Device, **settings: Any) -> Plan[None]:
+    """Set signals of a device by name, in order, and wait until the instrument has taken them all."""
     for name, value in settings.items():
-        yield Msg("set", getattr(board, name), value, group="settings")
+        yield Msg("set", getattr(device, name), value, group="settings")
     yield Msg("wait", None, group="settings")
 
 
@@ -78,9 +80,14 @@ def measure(board: Board, **settings: Any) -> Plan[float]:
     """
     yield Msg("checkpoint", None)
     yield from configure(board, **settings)
-    yield Msg("trigger", board, group="run")
-    yield Msg("wait", None, group="run")
+    yield from acquire(board)
     return float(board.run_time.get())
+
+
+def acquire(device: Device) -> Plan[None]:
+    """Trigger a device, and wait until its results are there."""
+    yield Msg("trigger", device, group="run")
+    yield Msg("wait", None, group="run")
 
 
 def save(record: Record, **values: Any) -> Plan[None]:

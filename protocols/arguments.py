@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from numbers import Integral, Real
 from typing import Any
 
-from protocols.ports import Board
+from protocols.ports import Device
 
 SLOTS = 64
 """Program slots of a board."""
@@ -95,16 +95,16 @@ def layer_sizes(name: str, values: Sequence[int] | None, default: tuple[int, ...
     return sizes
 
 
-def allowed_by(board: Board, **settings: Any) -> None:
-    """Ask the board, without sending anything, whether it takes each setting.
+def allowed_by(device: Device, **settings: Any) -> None:
+    """Ask a device, without sending anything, whether it takes each setting.
 
     Raises
     ------
     ArgumentError
-        The board refuses a value; the message says which and why.
+        The device refuses a value; the message says which and why.
     """
     for name, value in settings.items():
         try:
-            getattr(board, name).check_value(value)
+            getattr(device, name).check_value(value)
         except (ValueError, TypeError) as refusal:
-            raise ArgumentError(f"{name}: the board refuses {value!r}: {refusal}") from refusal
+            raise ArgumentError(f"{name}: {device.name} refuses {value!r}: {refusal}") from refusal

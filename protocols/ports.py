@@ -13,7 +13,18 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["ActivationSwitch", "Board", "BoardProgram", "Movable", "ProgramError", "Quantity"]
+__all__ = [
+    "ActivationSwitch",
+    "Board",
+    "BoardProgram",
+    "Device",
+    "Movable",
+    "PhotonKernel",
+    "ProgramError",
+    "Quantity",
+    "QuantumDot",
+    "Settable",
+]
 
 
 class ProgramError(ValueError):
@@ -114,7 +125,21 @@ class Quantity(Movable, Protocol):
         """Return the value in force."""
 
 
-class _Reads(Protocol):
+class Settable(Quantity, Protocol):
+    """A quantity with limits, and the unit its values are in."""
+
+    @property
+    def limits(self) -> tuple[float, float] | None:
+        """Lowest and highest value allowed; None where there are none."""
+
+    @property
+    def units(self) -> str:
+        """Unit of a value."""
+
+
+class Device(Protocol):
+    """A thing that is staged, triggered and read."""
+
     @property
     def name(self) -> str:
         """Name in the record."""
@@ -147,7 +172,7 @@ class Result(Protocol):
 
 
 @runtime_checkable
-class Board(_Reads, Protocol):
+class Board(Device, Protocol):
     """A thermodynamic board: N cells whose state is drawn from the energy of a program.
 
     All quantities are in model units. One `trigger` runs every slot of `slots` over every input row of `rows` for
@@ -255,16 +280,27 @@ class Board(_Reads, Protocol):
 
 
 @runtime_checkable
-class ActivationSwitch(_Reads, Protocol):
-    """A thing that is driven and then asked: on (+1) or off (-1)."""
+class ActivationSwitch(Device, Protocol):
+    """A thing that is driven and then asked: on (+1) or off (-1).
+
+    The probability of +1 rises with the drive; over the drives of `span` it goes from nearly 0 to nearly 1.
+    """
 
     @property
-    def drive(self) -> Quantity:
-        """The drive A."""
+    def drive(self) -> Settable:
+        """The drive, in the unit of the body: a bias, a gate voltage, a nominal activation."""
 
     @property
-    def shots(self) -> Quantity:
+    def span(self) -> tuple[float, float]:
+        """Drives between which the switch turns, from its datasheet: where to look for the transition."""
+
+    @property
+    def shots(self) -> Settable:
         """Questions per trigger."""
+
+    @property
+    def memory(self) -> float:
+        """Largest correlation between one shot and the next that the datasheet admits, 0 to 1."""
 
     @property
     def on_count(self) -> Result:
@@ -282,5 +318,179 @@ class ActivationSwitch(_Reads, Protocol):
     def probability_standard_error(self) -> Result:
         """Standard error of the fraction."""
 
+    @property
+    def outcomes(self) -> Result:
+        """Outcomes of the last trigger in the order of the shots, +1 or -1, shape (shots,)."""
+
+    @property
+    def shot_times(self) -> Result:
+        """When each shot was taken, s from the first one's beginning, shape (shots,)."""
+
+    @property
+    def run_time(self) -> Result:
+        """Time on the instruments that the last trigger took, s."""
+
     def safe(self) -> Sequence[str]:
         """Leave the body behind the switch with its outputs off."""
+
+
+@runtime_checkable
+class QuantumDot(Device, Protocol):
+    """Gate-defined dots with a bias, a current through them, and a quantum point contact that senses their charge.
+
+    One `trigger` does what `measurement` says: "sweep" steps `sweep_gate` through `sweep_values` in one buffered line
+    and reads the current through the dot and that of the contact at each; "trace" records the current of the contact
+    at `trace_points` times `trace_interval` apart and filters it.
+    """
+
+    @property
+    def gate_names(self) -> Sequence[str]:
+        """Names of the gates, physical ones and then virtual ones."""
+
+    def gate(self, name: str) -> Settable:
+        """Return a gate by name, V; its limits are those of the station.
+
+        Raises
+        ------
+        KeyError
+            There is no such gate; the message names those there are.
+        """
+
+    @property
+    def bias(self) -> Settable:
+        """Voltage between source and drain of the dot, V."""
+
+    @property
+    def measurement(self) -> Quantity:
+        """What a trigger does: "sweep" or "trace"."""
+
+    @property
+    def sweep_gate(self) -> Quantity:
+        """Name of the gate that a sweep steps; "bias" steps the bias."""
+
+    @property
+    def sweep_values(self) -> Quantity:
+        """Voltages of a sweep, V, shape (points,)."""
+
+    @property
+    def settling_time(self) -> Settable:
+        """Time from a step of a sweep to its reading, s."""
+
+    @property
+    def integration_time(self) -> Settable:
+        """Time over which each reading of a sweep is averaged, s; set to the nearest that the meters have."""
+
+    @property
+    def current(self) -> Result:
+        """Current through the dot from source to drain in a sweep, A, shape (points,)."""
+
+    @property
+    def sensor_current(self) -> Result:
+        """Current through the point contact in a sweep, A, shape (points,)."""
+
+    @property
+    def trace_interval(self) -> Settable:
+        """Time between samples of a trace, s; set to the nearest shorter one that the digitizer has."""
+
+    @property
+    def trace_points(self) -> Settable:
+        """Samples of a trace."""
+
+    @property
+    def trace(self) -> Result:
+        """Current through the point contact, A, shape (samples,)."""
+
+    @property
+    def occupation(self) -> Result:
+        """Probability that the dot is occupied given the trace up to each sample, shape (samples,)."""
+
+    @property
+    def level_empty(self) -> Settable:
+        """Current of the point contact with the dot empty, A; used by the filter."""
+
+    @property
+    def level_occupied(self) -> Settable:
+        """Current of the point contact with the dot occupied, A; used by the filter."""
+
+    @property
+    def noise_density(self) -> Settable:
+        """One-sided white noise of the trace, A^2/Hz; used by the filter."""
+
+    @property
+    def rate_in(self) -> Settable:
+        """Rate at which the dot is filled, 1/s; used by the filter."""
+
+    @property
+    def rate_out(self) -> Settable:
+        """Rate at which the dot is emptied, 1/s; used by the filter."""
+
+    @property
+    def bandwidth(self) -> Settable:
+        """Bandwidth (-3 dB) of the read-out of the point contact, Hz, from the wiring of the station."""
+
+    @property
+    def run_time(self) -> Result:
+        """Time on the instruments that the last trigger took, s."""
+
+    def safe(self) -> Sequence[str]:
+        """Ramp bias and gates to their safe values."""
+
+
+@runtime_checkable
+class PhotonKernel(Device, Protocol):
+    """Single photons in a superposition of modes, read through another one: a click says how much they overlap.
+
+    The write pulse carries `inputs`, the read pulse `weights`; both are vectors over the modes and are normalised.
+    One `trigger` makes `shots` attempts, each with one photon, and counts those that clicked.
+    """
+
+    @property
+    def modes(self) -> int:
+        """Largest number of modes: entries of a vector."""
+
+    @property
+    def inputs(self) -> Quantity:
+        """Amplitudes of the write pulse, one per mode, shape (n,); not all zero."""
+
+    @property
+    def weights(self) -> Quantity:
+        """Amplitudes of the read pulse, one per mode, shape (n,); not all zero."""
+
+    @property
+    def light(self) -> Quantity:
+        """Whether the pulses are on; off for dark counts."""
+
+    @property
+    def shots(self) -> Settable:
+        """Attempts per trigger."""
+
+    @property
+    def gate_time(self) -> Settable:
+        """Time per attempt during which clicks are counted, s."""
+
+    @property
+    def threshold(self) -> Settable:
+        """Level of the discriminator, V."""
+
+    @property
+    def clicks(self) -> Result:
+        """Attempts of the last trigger that clicked."""
+
+    @property
+    def click_probability(self) -> Result:
+        """Fraction of the attempts that clicked."""
+
+    @property
+    def click_probability_standard_error(self) -> Result:
+        """Standard error of the fraction."""
+
+    @property
+    def counts(self) -> Result:
+        """Pulses counted in each attempt, shape (shots,)."""
+
+    @property
+    def run_time(self) -> Result:
+        """Time on the instruments that the last trigger took, s."""
+
+    def safe(self) -> Sequence[str]:
+        """Pulses off."""

@@ -1,6 +1,7 @@
 """Time of a simulated bench: a clock that is moved, so that nobody waits."""
 
 import threading
+from time import monotonic
 from typing import Protocol
 
 
@@ -13,6 +14,10 @@ class Clock(Protocol):
 
     def sleep(self, duration: float) -> None:
         """Let a duration in s pass."""
+        ...
+
+    def sleep_until(self, time: float) -> None:
+        """Let time pass until a time in s, unless it has passed already."""
         ...
 
 
@@ -46,3 +51,32 @@ class VirtualClock:
             raise ValueError(f"a duration of {duration} s cannot pass; it must be finite and not negative")
         with self._lock:
             self._now += float(duration)
+
+    def sleep_until(self, time: float) -> None:
+        """Move on to a time in s at once, unless it has passed already.
+
+        Raises
+        ------
+        ValueError
+            If the time is not finite.
+        """
+        if not abs(time) < float("inf"):
+            raise ValueError(f"a time of {time} s never comes; it must be finite")
+        with self._lock:
+            self._now = max(self._now, float(time))
+
+
+class FlowingClock(VirtualClock):
+    """A virtual clock that also goes as fast as the clock on the wall, for clients that wait on clocks of their own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._started = monotonic()
+
+    def now(self) -> float:
+        """Return the time in s: what has gone by, and what was slept on top of it."""
+        return super().now() + monotonic() - self._started
+
+    def sleep_until(self, time: float) -> None:
+        """Move on to a time in s at once, unless it has passed already."""
+        super().sleep_until(time - (monotonic() - self._started))

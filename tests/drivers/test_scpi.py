@@ -81,6 +81,8 @@ def standard(answers):
         ("enabled", True, "OUTP 1", "1"),
         ("enabled", False, "OUTP 0", "OFF"),
         ("mode", "slow", "MODE SLOW", "SLOW"),
+        ("mode", "slow", "MODE SLOW", "slowest"),
+        ("mode", "slow", "MODE SLOW", '"SLOWest"'),
     ],
 )
 def test_a_value_is_written_checked_and_read_back(name, value, written, reply):

@@ -162,7 +162,7 @@ def test_an_argument_that_is_not_allowed_is_refused_before_the_board_is_touched(
 
 def test_a_board_that_is_too_small_is_found_out_before_it_is_touched(plan, board):
     board.temperature.high = 0.01
-    with pytest.raises(ArgumentError, match=r"temperature: the board refuses 0\.1"):
+    with pytest.raises(ArgumentError, match=r"temperature: board refuses 0\.1"):
         next(plan(board))
     assert board.log == []
 
@@ -200,7 +200,7 @@ def test_nonsense_is_refused_in_plain_words(board, name, arguments, message):
 
 def test_more_cells_than_the_board_has_are_refused(board):
     board.cells.high = 8
-    with pytest.raises(ArgumentError, match="cells: the board refuses 32"):
+    with pytest.raises(ArgumentError, match="cells: board refuses 32"):
         next(protocols.train_genetic(board))
     with pytest.raises(ArgumentError, match="cells"):
         next(protocols.train_in_situ(board, task="xor", hidden=8))

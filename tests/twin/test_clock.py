@@ -3,7 +3,7 @@ import time
 
 import pytest
 
-from twin.clock import VirtualClock
+from twin.clock import FlowingClock, VirtualClock
 
 
 def test_a_virtual_clock_moves_only_when_it_is_moved():
@@ -35,3 +35,28 @@ def test_time_that_cannot_pass_is_refused(duration):
     with pytest.raises(ValueError, match="cannot pass"):
         clock.sleep(duration)
     assert clock.now() == 0.0
+
+
+def test_sleeping_until_a_time_that_has_passed_does_nothing():
+    clock = VirtualClock(10.0)
+    clock.sleep_until(4.0)
+    assert clock.now() == 10.0
+    clock.sleep_until(12.5)
+    assert clock.now() == 12.5
+
+
+def test_a_time_that_never_comes_is_refused():
+    with pytest.raises(ValueError, match="never comes"):
+        VirtualClock().sleep_until(float("inf"))
+
+
+def test_a_flowing_clock_goes_with_the_wall_and_can_be_moved_on():
+    clock = FlowingClock()
+    begin = clock.now()
+    clock.sleep(3600.0)
+    assert 3600.0 <= clock.now() - begin < 3700.0
+    clock.sleep_until(7200.0)
+    assert 7200.0 <= clock.now() < 7300.0
+    later = clock.now()
+    time.sleep(0.002)  # noqa: TID251 - it is the clock on the wall that is tested
+    assert clock.now() > later
