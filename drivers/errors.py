@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
-__all__ = ["ConnectionLostError", "InstrumentError", "InstrumentTimeoutError", "ReplyError"]
+__all__ = [
+    "ConnectionLostError",
+    "InstrumentError",
+    "InstrumentTimeoutError",
+    "MemoryOverflowError",
+    "MissingReadingsError",
+    "OutputLimitError",
+    "OverloadError",
+    "ReplyError",
+]
 
 
 class InstrumentError(RuntimeError):
@@ -38,3 +47,19 @@ class ConnectionLostError(ConnectionError):
 
 class ReplyError(ValueError):
     """A reply that is not what the command's description says."""
+
+
+class OverloadError(OverflowError):
+    """A reading is beyond the range of the instrument."""
+
+
+class MissingReadingsError(RuntimeError):
+    """A measurement ended before it had taken the readings that were asked for."""
+
+
+class MemoryOverflowError(MissingReadingsError):
+    """The memory of the instrument was full, and its oldest readings are lost."""
+
+
+class OutputLimitError(ValueError):
+    """A setting would take an output beyond the limits of what hangs on it; it has not been sent."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,7 +14,7 @@ from drivers.arrays import parse_list, short_list
 from drivers.errors import ReplyError
 
 if TYPE_CHECKING:
-    from drivers.scpi import ScpiInstrument
+    from drivers.wire import WireInstrument
 
 _MNEMONIC = re.compile(r"([A-Z]*)(\d*)")
 
@@ -33,7 +33,7 @@ def control(query: str, command: str, docs: str, **options: Any) -> property:
     """
     checked = Instrument.control(query, command, docs, check_set_errors=True, **options)
 
-    def fset(self: ScpiInstrument, value: Any) -> None:
+    def fset(self: WireInstrument, value: Any) -> None:
         with self.lock:
             checked.__set__(self, value)
 
@@ -45,10 +45,10 @@ def measurement(query: str, docs: str, **options: Any) -> property:
     return property(_understood(Instrument.measurement(query, docs, **options)), doc=docs)
 
 
-def _understood(reading: property) -> Callable[[ScpiInstrument], Any]:
+def _understood(reading: property) -> Callable[[WireInstrument], Any]:
     """Return how a property is read, with a reply of no meaning raised as a ReplyError."""
 
-    def fget(self: ScpiInstrument) -> Any:
+    def fget(self: WireInstrument) -> Any:
         with self.lock:
             try:
                 return reading.__get__(self)
@@ -83,7 +83,7 @@ def real(header: str, docs: str, low: float, high: float = float("inf")) -> prop
     return control(f"{header}?", f"{header} %.9g", docs, validator=strict_real, values=(low, high))
 
 
-def choice(header: str, docs: str, options: dict[str, str]) -> property:
+def choice(header: str, docs: str, options: Mapping[Any, str]) -> property:
     """Return a property that is one of the keys of `options`, sent as the short forms they map to.
 
     A reply may be in short or long form, in any case, with or without quotes.

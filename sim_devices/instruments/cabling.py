@@ -103,19 +103,46 @@ class TriggerLine:
 
     The sender announces all the edges it knows of at once, also those to come: a list of 200 steps is one call with 200
     times. It must have put its own outputs in place before. A listener does what the edges make it do, and moves the
-    bench's clock to the end of that (``clock.sleep_until``).
+    bench's clock to the end of that (``clock.sleep_until``). A sender that runs freely gives a schedule instead, out of
+    which a listener takes as many edges as it waits for.
     """
 
     def __init__(self) -> None:
-        self._listeners: tuple[Callable[[Times], None], ...] = ()
+        self._listeners: tuple[tuple[Callable[[Times], None], Callable[[], None]], ...] = ()
+        self._schedule: Schedule | None = None
         self._lock = threading.Lock()
 
-    def listen(self, listener: Callable[[Times], None]) -> None:
-        """Call `listener` with the times of edges from now on, from the thread of the sender."""
+    def listen(self, listener: Callable[[Times], None], begun: Callable[[], None] = lambda: None) -> None:
+        """Call `listener` with the times of edges from now on, and `begun` when edges begin to come on their own.
+
+        Both are called from the thread of the sender.
+        """
         with self._lock:
-            self._listeners = (*self._listeners, listener)
+            self._listeners = (*self._listeners, (listener, begun))
 
     def send(self, times: Times) -> None:
         """Announce edges at these times, in ascending order."""
-        for listener in self._listeners:
+        for listener, _ in self._listeners:
             listener(np.asarray(times, float))
+
+    def run(self, schedule: "Schedule | None") -> None:
+        """Let edges come on their own from now on, or no more.
+
+        Parameters
+        ----------
+        schedule
+            Returns the first edges, so many of them, at or after a time in s; None where no more come.
+        """
+        self._schedule = schedule
+        if schedule is not None:
+            for _, begun in self._listeners:
+                begun()
+
+    def upcoming(self, time: float, count: int) -> Times:
+        """Return the next `count` edges, at or after a time in s, that come on their own; none where none do."""
+        schedule = self._schedule
+        return np.zeros(0) if schedule is None else schedule(time, count)
+
+
+Schedule = Callable[[float, int], Times]
+"""The first edges, so many of them, at or after a time in s."""

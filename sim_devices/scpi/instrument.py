@@ -1,7 +1,7 @@
 """The instrument: its language, its settings, its lock and its overlapped operations."""
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
 from sim_devices.scpi.common import CommonCommands
@@ -11,6 +11,7 @@ from sim_devices.scpi.execution import Execution
 from sim_devices.scpi.operation import Operation
 from sim_devices.scpi.program import Action, Unit, compile_message
 from sim_devices.scpi.session import Session
+from sim_devices.scpi.status import ERROR_QUEUE_SUMMARY, OPERATION_SUMMARY, QUESTIONABLE_SUMMARY
 from sim_devices.scpi.tree import HeaderTree
 
 PROGRAM_CACHE = 1024
@@ -155,6 +156,18 @@ class Instrument(CommonCommands):
 
     def recall_state(self, state: Any) -> None:
         """Take what :meth:`save_state` returned; the settings have been taken already."""
+
+    def summary_bits(self, session: Session) -> int:
+        """Return the bits of a session's status byte beside 4 to 6, which IEEE 488.2 leaves to the instrument."""
+        return (
+            (ERROR_QUEUE_SUMMARY if session.errors else 0)
+            | (QUESTIONABLE_SUMMARY if session.questionable.summary else 0)
+            | (OPERATION_SUMMARY if session.operation.summary else 0)
+        )
+
+    def response_message(self, replies: Sequence[bytes]) -> bytes:
+        """Return the replies to one message as they travel."""
+        return b";".join(replies) + b"\n"
 
     def warm_up(self) -> None:
         """Do what would make the first measurement slow; called once, on a thread of the bench."""

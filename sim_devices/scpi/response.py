@@ -12,6 +12,9 @@ from sim_devices.scpi.errors import ScpiError
 ASCII_VALUES = 1 << 20
 """Largest number of array elements that are written as text."""
 
+INDEFINITE = b"#0"
+"""How a block of no stated length begins."""
+
 _BLOCK_TYPES = {"INT,16": "i2", "INT,32": "i4", "REAL,32": "f4", "REAL,64": "f8"}
 
 
@@ -30,15 +33,18 @@ class Quoted:
 
 @dataclass(frozen=True)
 class Block:
-    """Data that a reply carries as a definite-length block whatever ``FORMat`` says.
+    """Data that a reply carries as a block whatever ``FORMat`` says.
 
     Parameters
     ----------
     data : bytes or numpy.ndarray
         Raw bytes, or an array whose own type is kept and whose byte order follows ``FORMat:BORDer``.
+    definite : bool
+        Whether the block says its length; one that does not (IEEE 488.2, 8.7.10) lasts to the end of the reply.
     """
 
     data: bytes | np.ndarray
+    definite: bool = True
 
 
 @dataclass(frozen=True)
@@ -72,9 +78,9 @@ def encode(value: Any, data_format: DataFormat) -> bytes:
 
     Parameters
     ----------
-    value : bool, int, float, str, Quoted, Block, numpy.ndarray, tuple or list
-        Booleans are written as 0 and 1, integers as NR1, floats as NR3, strings as they are, arrays as the session's
-        ``FORMat`` asks, tuples and lists with commas between their elements.
+    value : bool, int, float, str, bytes, Quoted, Block, numpy.ndarray, tuple or list
+        Booleans are written as 0 and 1, integers as NR1, floats as NR3, strings and bytes as they are, arrays as the
+        session's ``FORMat`` asks, tuples and lists with commas between their elements.
     data_format : DataFormat
         The session's ``FORMat``.
 
@@ -137,8 +143,10 @@ def _encode_quoted(value: Quoted, _: DataFormat) -> bytes:
 
 def _encode_block(value: Block, data_format: DataFormat) -> bytes:
     if isinstance(value.data, np.ndarray):
-        return _array_block(value.data, value.data.dtype.newbyteorder(data_format.order))
-    return block(memoryview(value.data))
+        payload = _payload(value.data, value.data.dtype.newbyteorder(data_format.order))
+    else:
+        payload = memoryview(value.data)
+    return block(payload) if value.definite else b"".join((INDEFINITE, payload))
 
 
 def _encode_array(value: np.ndarray, data_format: DataFormat) -> bytes:
@@ -149,12 +157,11 @@ def _encode_array(value: np.ndarray, data_format: DataFormat) -> bytes:
     if dtype.kind == "i" and value.dtype.kind != "i":
         limits = np.iinfo(dtype)
         value = np.clip(np.rint(np.nan_to_num(value)), limits.min, limits.max)
-    return _array_block(value, dtype)
+    return block(_payload(value, dtype))
 
 
-def _array_block(value: np.ndarray, dtype: np.dtype) -> bytes:
-    raw = np.ascontiguousarray(value, dtype=dtype).reshape(-1)
-    return block(raw.view(np.uint8).data)
+def _payload(value: np.ndarray, dtype: np.dtype) -> memoryview:
+    return np.ascontiguousarray(value, dtype=dtype).reshape(-1).view(np.uint8).data
 
 
 def _array_text(value: np.ndarray) -> bytes:
@@ -184,6 +191,7 @@ def _encode_sequence(value: tuple | list, data_format: DataFormat) -> bytes:
 
 _ENCODERS: dict[type, Callable[[Any, DataFormat], bytes]] = {
     str: lambda value, _: value.encode("ascii", "replace"),
+    bytes: lambda value, _: value,
     bool: lambda value, _: b"1" if value else b"0",
     int: lambda value, _: b"%d" % value,
     float: lambda value, _: nr3(value).encode(),

@@ -8,15 +8,12 @@ from typing import TYPE_CHECKING
 from sim_devices.scpi.errors import CORE_ERRORS, STANDARD_ERRORS, ScpiError, event_bit
 from sim_devices.scpi.operation import Suspension
 from sim_devices.scpi.program import Unit
-from sim_devices.scpi.response import DataFormat, encode
+from sim_devices.scpi.response import INDEFINITE, DataFormat, encode
 from sim_devices.scpi.status import (
-    ERROR_QUEUE_SUMMARY,
     EVENT_SUMMARY,
     MASTER_SUMMARY,
     MESSAGE_AVAILABLE,
     OPERATION_COMPLETE,
-    OPERATION_SUMMARY,
-    QUESTIONABLE_SUMMARY,
     ErrorQueue,
     EventRegister,
 )
@@ -242,11 +239,9 @@ class Session:
     def status_byte(self) -> int:
         """Return the status byte with the master summary in bit 6."""
         status = (
-            (ERROR_QUEUE_SUMMARY if self.errors else 0)
-            | (QUESTIONABLE_SUMMARY if self.questionable.summary else 0)
+            self.instrument.summary_bits(self)
             | (MESSAGE_AVAILABLE if self._output or (self._replies and self._suspension is None) else 0)
             | (EVENT_SUMMARY if self.event_status & self.event_enable else 0)
-            | (OPERATION_SUMMARY if self.operation.summary else 0)
         )
         return status | MASTER_SUMMARY if status & self.service_enable else status
 
@@ -318,6 +313,8 @@ class Session:
             self.report(ScpiError(-310, f"{type(error).__name__}: {error}"), unit.header)
 
     def _reply(self, reply: bytes) -> None:
+        if self._replies and self._replies[-1].startswith(INDEFINITE):
+            raise ScpiError(-440, "a block of no stated length ends the reply")
         if self._reply_size + self._output_size + len(reply) > REPLY_LIMIT:
             self._replies.clear()
             self._reply_size = 0
@@ -330,7 +327,7 @@ class Session:
     def _finish(self) -> None:
         self._program = None
         if self._replies:
-            output = b";".join(self._replies) + b"\n"
+            output = self.instrument.response_message(self._replies)
             self._replies = []
             self._reply_size = 0
             self._output.append(output)
