@@ -29,7 +29,7 @@ class Client:
 
     def errors(self):
         entries = self.ask("SYST:ERR:ALL?").split('"')[:-1:2]
-        return [number for number in (int(entry.strip(",")) for entry in entries) if number]
+        return [number for number in (int(entry.strip(", ")) for entry in entries) if number]
 
     def ask(self, message):
         self.write(message)
