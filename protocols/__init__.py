@@ -6,13 +6,38 @@ from typing import Any
 
 FAMILIES = {
     "activation_curve": "characterisation",
+    "charge_stability": "dot_transport",
+    "coulomb_diamonds": "dot_transport",
+    "dark_counts": "photon_characterisation",
     "evaluate": "evaluation",
+    "learn_gate": "gate_learning",
+    "learn_kernel": "kernel_learning",
+    "photon_kernel": "photon_characterisation",
+    "pinch_off": "dot_transport",
+    "qpc_trace": "charge_sensing",
+    "switch_curve": "switches",
+    "switching_times": "switches",
     "train_genetic": "genetic_training",
     "train_in_situ": "in_situ_training",
 }
 """In which module each plan is."""
 
-__all__ = ["activation_curve", "evaluate", "train_genetic", "train_in_situ"]
+__all__ = [
+    "activation_curve",
+    "charge_stability",
+    "coulomb_diamonds",
+    "dark_counts",
+    "evaluate",
+    "learn_gate",
+    "learn_kernel",
+    "photon_kernel",
+    "pinch_off",
+    "qpc_trace",
+    "switch_curve",
+    "switching_times",
+    "train_genetic",
+    "train_in_situ",
+]
 
 
 def __getattr__(name: str) -> Callable[..., Any]:

@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 from bluesky.preprocessors import contingency_wrapper, stage_wrapper
 from bluesky.utils import FailedStatus, Msg, RunEngineControlException
 
-from protocols.ports import Board, Device
+from protocols.ports import ActivationSwitch, Board, Device, PhotonKernel, QuantumDot
 from protocols.record import Record
 
 Result = TypeVar("Result")
@@ -73,15 +73,15 @@ def configure(device: Device, **settings: Any) -> Plan[None]:
     yield Msg("wait", None, group="settings")
 
 
-def measure(board: Board, **settings: Any) -> Plan[float]:
-    """Make a point of return, set signals of the board, run it once, and return the board time in seconds.
+def measure(device: Board | ActivationSwitch | PhotonKernel | QuantumDot, **settings: Any) -> Plan[float]:
+    """Make a point of return, set signals of a device, trigger it once, and return the time that took on it in seconds.
 
     All decisions are in the settings, the seed of the noise among them, so that a rewind measures the same again.
     """
     yield Msg("checkpoint", None)
-    yield from configure(board, **settings)
-    yield from acquire(board)
-    return float(board.run_time.get())
+    yield from configure(device, **settings)
+    yield from acquire(device)
+    return float(device.run_time.get())
 
 
 def acquire(device: Device) -> Plan[None]:

@@ -26,8 +26,10 @@ from protocols.statistics import fit_switching, mean_with_error
 RAW_VALUES = 2**24
 """Raw samples of one run that the host takes at a time."""
 
-EXAMPLE: Mapping[str, Any] = {"drive": (-1.0, 0.0, 1.0), "shots": 200, "observation_time": 1.0}
-"""Arguments of a short run."""
+EXAMPLES: Mapping[str, Mapping[str, Any]] = {
+    "activation_curve": {"drive": (-1.0, 0.0, 1.0), "shots": 200, "observation_time": 1.0}
+}
+"""Arguments of a short run of each plan."""
 
 
 def activation_curve(

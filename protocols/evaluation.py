@@ -17,8 +17,8 @@ from protocols.stored_run import StoredRun
 from protocols.tasks import CLASSIFICATIONS, FINAL_POINTS, Classification, classification, cosine
 
 Array = NDArray[np.float64]
-EXAMPLE: Mapping[str, Any] = {"shots": 20}
-"""Arguments of a short run, beside the run to evaluate."""
+EXAMPLES: Mapping[str, Mapping[str, Any]] = {"evaluate": {"shots": 20}}
+"""Arguments of a short run of each plan, beside the run to evaluate."""
 
 
 def evaluate(

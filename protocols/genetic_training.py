@@ -53,8 +53,10 @@ SHOTS = {"reset": 64, "serial": 500}
 OBSERVATION_TIME = {"reset": 1.0, "serial": 0.2}
 LAYERS = {"cosine": (8, 8, 8, 8)}
 CLASSIFIER_LAYERS = (32, 32, 32)
-EXAMPLE: Mapping[str, Any] = {"generations": 3, "population": 10, "inputs": 4, "shots": 8, "final_shots": 16}
-"""Arguments of a short run."""
+EXAMPLES: Mapping[str, Mapping[str, Any]] = {
+    "train_genetic": {"generations": 3, "population": 10, "inputs": 4, "shots": 8, "final_shots": 16}
+}
+"""Arguments of a short run of each plan."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -31,8 +31,10 @@ from protocols.tasks import CLASSIFICATIONS, Classification, Examples, classific
 Array = NDArray[np.float64]
 
 INITIAL, ORDER = range(2)
-EXAMPLE: Mapping[str, Any] = {"task": "xor", "epochs": 3, "shots": 20, "observation_time": 1.0}
-"""Arguments of a short run."""
+EXAMPLES: Mapping[str, Mapping[str, Any]] = {
+    "train_in_situ": {"task": "xor", "epochs": 3, "shots": 20, "observation_time": 1.0}
+}
+"""Arguments of a short run of each plan."""
 
 
 @dataclass(frozen=True)

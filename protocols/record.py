@@ -30,6 +30,7 @@ DIMS: Mapping[str, Sequence[str]] = MappingProxyType(
 UNITS: Mapping[str, str] = MappingProxyType(
     {
         "board_seconds": "s",
+        "seconds": "s",
         **dict.fromkeys(
             (
                 "drive",
@@ -47,7 +48,7 @@ UNITS: Mapping[str, str] = MappingProxyType(
         **dict.fromkeys(("variance", "variance_standard_error"), "model unit^2"),
     }
 )
-"""Units of the quantities that plans record; the others are pure numbers."""
+"""Units of the quantities that plans record, and of their standard errors; the others are pure numbers."""
 
 
 class Record:
@@ -57,12 +58,18 @@ class Record:
     ----------
     name : str
         Name of the stream it is saved to, and of the object in the documents.
+    units, dims : mapping, optional
+        Units of quantities, and names of the axes of arrays, that differ from `UNITS` and `DIMS`; "" for no unit.
     """
 
     parent = None
 
-    def __init__(self, name: str) -> None:
+    def __init__(
+        self, name: str, *, units: Mapping[str, str] | None = None, dims: Mapping[str, Sequence[str]] | None = None
+    ) -> None:
         self.name = name
+        self._units = {**UNITS, **(units or {})}
+        self._dims = {**DIMS, **(dims or {})}
         self._readings: dict[str, dict[str, Any]] = {}
 
     def put(self, **values: Any) -> None:
@@ -100,8 +107,9 @@ class Record:
             "shape": list(array.shape),
             "dtype_numpy": array.dtype.str,
         }
-        if key in UNITS:
-            schema["units"] = UNITS[key]
+        units = self._units.get(key, self._units.get(key.removesuffix("_standard_error"), ""))
+        if units:
+            schema["units"] = units
         if array.ndim:
-            schema["dims"] = list(DIMS.get(key, (f"{key}_{axis}" for axis in range(array.ndim))))
+            schema["dims"] = list(self._dims.get(key, (f"{key}_{axis}" for axis in range(array.ndim))))
         return schema

@@ -1,10 +1,10 @@
 """Means with honest standard errors, and the fit of a switching curve."""
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from scipy import fft
 from scipy.optimize import OptimizeWarning, curve_fit
 from scipy.special import expit
@@ -57,6 +57,52 @@ def mean_with_error(series: ArrayLike, *, correlated: bool) -> tuple[float, floa
     series = np.asarray(series, dtype=float)
     effective = len(series) / (autocorrelation_time(series) if correlated else 1.0)
     return float(series.mean()), float(series.std(ddof=1) / np.sqrt(effective))
+
+
+def noise(series: ArrayLike) -> float:
+    """Return the standard deviation of the white noise of a mostly smooth series, from the median of its curvature.
+
+    Parameters
+    ----------
+    series : array_like, shape (values,)
+        Values at equal intervals; few steps among many values do no harm.
+
+    Returns
+    -------
+    float
+        In the unit of the series; 0 for fewer than three values.
+    """
+    steps = np.abs(np.diff(np.asarray(series, dtype=float), n=2))
+    return float(np.median(steps)) / (0.6745 * np.sqrt(6)) if len(steps) else 0.0
+
+
+def propagated(
+    function: Callable[[NDArray[np.float64]], ArrayLike], values: ArrayLike, covariance: ArrayLike
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return a function of estimated values and its standard errors, by linear propagation.
+
+    Parameters
+    ----------
+    function : callable
+        Takes the values, shape (n,), and returns results, shape (m,).
+    values : array_like, shape (n,)
+        The estimates.
+    covariance : array_like, shape (n, n)
+        Their covariance.
+
+    Returns
+    -------
+    results, standard_errors : ndarray, shape (m,)
+    """
+    values, covariance = np.asarray(values, dtype=float), np.asarray(covariance, dtype=float)
+    spread = np.sqrt(np.diag(covariance))
+    steps = 1e-3 * np.where(spread > 0, spread, 1e-6 * np.maximum(np.abs(values), 1e-12))
+    columns = [
+        (np.asarray(function(values + step)) - np.asarray(function(values - step))) / (2 * step.sum())
+        for step in np.diag(steps)
+    ]
+    jacobian = np.stack(columns, axis=-1)
+    return np.asarray(function(values), dtype=float), np.sqrt(np.einsum("mi,ij,mj->m", jacobian, covariance, jacobian))
 
 
 def fit_switching(

@@ -1,10 +1,14 @@
-"""A board of a hundred lines: the port of the plans over a plain NumPy simulation."""
+"""Devices of a hundred lines: the ports of the plans over plain NumPy simulations."""
 
 from types import SimpleNamespace
+from typing import ClassVar
 
 import numpy as np
 import pytest
 from bluesky import RunEngine
+from scipy.constants import elementary_charge
+from scipy.signal import lfilter
+from scipy.special import expit
 
 
 class Done:
@@ -36,8 +40,14 @@ class Signal:
 
     parent = None
 
+    units = ""
+
     def __init__(self, name, value=None, *, log=None, high=None):
         self.name, self.value, self.log, self.high = name, value, log, high
+
+    @property
+    def limits(self):
+        return None if self.high is None else (-self.high, self.high)
 
     def check_value(self, value):
         if self.high is not None and value > self.high:
@@ -172,6 +182,263 @@ class FakeBoard:
     def _count(self):
         seeds = [index for index, (name, _) in enumerate(self.log) if name == "noise_seed"]
         return sum(name == "trigger" for name, _ in self.log[seeds[-1] if seeds else 0 :])
+
+
+class FakeBody:
+    """What a switch and a photon kernel have in common: settings that are logged, and counts from a probability."""
+
+    parent = None
+    settings: ClassVar = {}
+    results = ()
+
+    def __init__(self, name, *, seed=0):
+        self.name = name
+        self.log = []
+        self.generator = np.random.default_rng(seed)
+        for setting, value in self.settings.items():
+            setattr(self, setting, Signal(setting, value, log=self.log))
+        for result in self.results:
+            setattr(self, result, Signal(result))
+        self.fail_at = None
+        self.on_trigger = lambda: None
+        self.triggers = 0
+
+    def stage(self):
+        self.log.append(("stage", None))
+        return [self]
+
+    def unstage(self):
+        self.log.append(("unstage", None))
+        return [self]
+
+    def trigger(self):
+        self.triggers += 1
+        self.log.append(("trigger", None))
+        self.on_trigger()
+        if self.fail_at == self.triggers:
+            return Refused(OSError("the instrument does not answer"))
+        self.acquire()
+        return Done()
+
+    def error(self, on, shots):
+        smoothed = (on + 1) / (shots + 2)
+        return np.sqrt(smoothed * (1 - smoothed) / shots)
+
+
+class FakeSwitch(FakeBody):
+    """The port of an activation switch over a probability; `remembers` of the shots repeat the one before."""
+
+    settings: ClassVar = {"drive": 0.0, "shots": 100}
+    results = (
+        "on_count",
+        "off_count",
+        "probability",
+        "probability_standard_error",
+        "outcomes",
+        "shot_times",
+        "run_time",
+    )
+
+    def __init__(
+        self, curve, *, name="switch", span=(-5.0, 5.0), limit=10.0, remembers=0.0, memory=None, step=0.0, seed=0
+    ):
+        super().__init__(name, seed=seed)
+        self.curve, self.span, self.remembers, self.step = curve, span, remembers, step
+        self.memory = remembers if memory is None else memory
+        self.drive.high, self.drive.units = limit, "mV"
+        self.shots.high = 10**6
+
+    def acquire(self):
+        if self.step:
+            self.drive.value = self.step * round(self.drive.value / self.step)
+        shots = self.shots.get()
+        fresh = np.where(self.generator.random(shots) < self.curve(self.drive.get()), 1, -1)
+        drawn = self.generator.random(shots) >= self.remembers
+        drawn[0] = True
+        self.outcomes.value = fresh[np.maximum.accumulate(np.where(drawn, np.arange(shots), 0))]
+        on = int(np.count_nonzero(self.outcomes.value > 0))
+        self.on_count.value, self.off_count.value = on, shots - on
+        self.probability.value = on / shots
+        self.probability_standard_error.value = self.error(on, shots)
+        self.shot_times.value = 1e-3 * np.arange(shots)
+        self.run_time.value = 1e-3 * shots
+
+
+class FakePhoton(FakeBody):
+    """The port of a photon kernel: p = 1 - (1 - eta F)(1 - pd)."""
+
+    settings: ClassVar = {
+        "inputs": (1.0,),
+        "weights": (1.0,),
+        "light": True,
+        "shots": 100,
+        "gate_time": 1e-6,
+        "threshold": 0.05,
+    }
+    results = ("clicks", "click_probability", "click_probability_standard_error", "counts", "run_time")
+
+    def __init__(self, efficiency=0.8, dark=1e-4, modes=4, seed=0):
+        super().__init__("photon", seed=seed)
+        self.efficiency, self.dark, self.modes = efficiency, dark, modes
+        self.shots.high = 10**6
+
+    def acquire(self):
+        inputs, weights = (np.asarray(signal.get(), dtype=float) for signal in (self.inputs, self.weights))
+        assert inputs.shape == weights.shape
+        overlap = (inputs @ weights) ** 2 / (inputs @ inputs) / (weights @ weights) * self.light.get()
+        shots = self.shots.get()
+        p = 1 - (1 - self.efficiency * overlap) * (1 - self.dark)
+        self.counts.value = (self.generator.random(shots) < p).astype(int)
+        clicks = int(self.counts.value.sum())
+        self.clicks.value = clicks
+        self.click_probability.value = clicks / shots
+        self.click_probability_standard_error.value = self.error(clicks, shots)
+        self.run_time.value = 1e-6 * shots
+
+
+KT = 8.617333262e-5 * 0.1
+"""eV at 0.1 K."""
+
+
+def dot_current(gate, bias, *, grounded=True, energy=2e-3, arms=(0.1, 0.35, 0.30), rates=(1e9, 1e9)):
+    """Current, A, of a dot in the constant-interaction model by the birth-death chain of its charge."""
+    gate, bias = np.broadcast_arrays(np.asarray(gate, float), np.asarray(bias, float))
+    source, drain = (bias, 0 * bias) if grounded else (bias / 2, -bias / 2)
+    weights, steps = [np.zeros(gate.shape)], []
+    for charge in range(9):
+        level = (charge - 0.5) * energy - arms[0] * gate - arms[1] * source - arms[2] * drain
+        leads = list(zip(rates, (source, drain), strict=True))
+        filled = [rate * expit(-(level + volts) / KT) for rate, volts in leads]
+        emptied = [rate * expit((level + volts) / KT) for rate, volts in leads]
+        weights.append(weights[-1] + np.log(np.maximum(sum(filled), 1e-290) / np.maximum(sum(emptied), 1e-290)))
+        steps.append((filled[0], emptied[0]))
+    p = np.exp(np.array(weights) - np.max(weights, axis=0))
+    p /= p.sum(axis=0)
+    flow = sum(before * up - after * down for before, after, (up, down) in zip(p[:-1], p[1:], steps, strict=True))
+    return -elementary_charge * flow
+
+
+def telegraph_trace(generator, *, rates, levels, density, bandwidth, interval, points):
+    """A two-level signal with exact jump times and white noise through a single pole, and its charge at the samples."""
+    duration = points * interval
+    many = int(duration * sum(rates) + 50 * np.sqrt(duration * sum(rates)) + 100)
+    start = int(generator.random() < rates[0] / sum(rates))
+    charges = (np.arange(many) + start) % 2
+    times = np.cumsum(generator.exponential(np.where(charges == 0, 1 / rates[0], 1 / rates[1])))
+    times, after = times[times < duration], 1 - charges[times < duration]
+    occupied = (np.searchsorted(times, interval * np.arange(points), side="right") + start) % 2
+    rate = 2 * np.pi * bandwidth
+    decay = np.exp(-rate * interval)
+    drive = np.asarray(levels)[occupied].astype(float)
+    drive[1:] = drive[:-1] * (1 - decay)
+    bins = np.floor(times / interval).astype(int) + 1
+    jumps = np.where(after == 1, 1, -1) * (levels[1] - levels[0]) * -np.expm1(-rate * (bins * interval - times))
+    np.add.at(drive, bins[bins < points], jumps[bins < points])
+    noise = generator.standard_normal(points) * np.sqrt(density * rate / 4)
+    noise[1:] *= np.sqrt(1 - decay**2)
+    return lfilter([1.0], [1.0, -decay], drive + noise), occupied == 1
+
+
+class FakeDot(FakeBody):
+    """The port of gate-defined dots: constant interaction, tunnel rates that barriers set, a sensor that steps."""
+
+    settings: ClassVar = {
+        "bias": 0.0,
+        "measurement": "sweep",
+        "sweep_gate": "plunger",
+        "sweep_values": (0.0,),
+        "settling_time": 1e-3,
+        "integration_time": 1e-3,
+        "trace_interval": 1e-5,
+        "trace_points": 100,
+        "level_empty": 0.0,
+        "level_occupied": 0.0,
+        "noise_density": 0.0,
+        "rate_in": 0.0,
+        "rate_out": 0.0,
+        "bandwidth": 4e4,
+    }
+    results = ("current", "sensor_current", "trace", "occupation", "run_time")
+    gate_names = (
+        *("barrier_left", "plunger", "barrier_right", "barrier_2", "plunger_2", "sensor"),
+        *("virtual_plunger", "virtual_plunger_2", "virtual_sensor"),
+    )
+
+    def __init__(self, *, rates=(800.0, 1200.0), deviation=1e-13, seed=0):
+        super().__init__("dot", seed=seed)
+        self.rates, self.deviation = rates, deviation
+        self.gates = {name: Signal(name, 0.0, log=self.log, high=1.5) for name in self.gate_names}
+        self.bias.high, self.trace_points.high, self.settling_time.high = 0.02, 10**6, 10.0
+
+    def gate(self, name):
+        if name not in self.gates:
+            raise KeyError(f"no gate {name!r}")
+        return self.gates[name]
+
+    def unstage(self):
+        for signal in self.gates.values():
+            signal.value = 0.0
+        return super().unstage()
+
+    def acquire(self):
+        if self.measurement.get() == "trace":
+            self.record()
+            return
+        values = np.asarray(self.sweep_values.get())
+        volts = {name: np.full(len(values), signal.get()) for name, signal in self.gates.items()}
+        volts["bias"] = np.full(len(values), self.bias.get())
+        volts[self.sweep_gate.get()] = values
+        first, second = (volts[name] + volts[f"virtual_{name}"] for name in ("plunger", "plunger_2"))
+        rates = [1e9 * expit(40 * volts[name] - 20) for name in ("barrier_left", "barrier_right")]
+        self.current.value = self.noisy(dot_current(first, volts["bias"], rates=rates))
+        charge = sum(expit((0.1 * first - (n - 0.5) * 2e-3) / KT) for n in range(1, 6))
+        other = sum(expit((0.1 * second - (n - 0.5) * 2.2e-3) / KT) for n in range(1, 6))
+        self.sensor_current.value = self.noisy(5e-9 + 1e-9 * (first + second) - 4e-10 * charge - 1.5e-10 * other)
+        self.run_time.value = len(values) * (self.settling_time.get() + self.integration_time.get())
+
+    def noisy(self, current):
+        return current + self.deviation * self.generator.standard_normal(len(current))
+
+    def record(self):
+        interval, bandwidth = self.trace_interval.get(), self.bandwidth.get()
+        trace, _ = telegraph_trace(
+            self.generator,
+            rates=self.rates,
+            levels=(5e-9, 4.6e-9),
+            density=4e-26,
+            bandwidth=bandwidth,
+            interval=interval,
+            points=self.trace_points.get(),
+        )
+        self.trace.value = trace
+        middle = (self.level_empty.get() + self.level_occupied.get()) / 2
+        self.occupation.value = (trace < middle).astype(float)
+        self.run_time.value = interval * len(trace)
+
+
+@pytest.fixture(name="dot_current")
+def offer_dot_current():
+    return dot_current
+
+
+@pytest.fixture(name="telegraph_trace")
+def offer_telegraph_trace():
+    return telegraph_trace
+
+
+@pytest.fixture
+def make_dot():
+    return FakeDot
+
+
+@pytest.fixture
+def make_switch():
+    return FakeSwitch
+
+
+@pytest.fixture
+def make_photon():
+    return FakePhoton
 
 
 @pytest.fixture

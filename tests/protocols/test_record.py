@@ -39,6 +39,16 @@ def test_what_was_put_last_replaces_what_was_before():
     assert record.read()["loss"]["value"] == 2.0
 
 
+def test_a_record_can_have_units_and_axes_of_its_own():
+    record = Record("learning", units={"drive": "V", "weights": ""}, dims={"weights": ("weight",)})
+    record.put(drive=0.1, weights=np.zeros(3), bias=np.zeros(2))
+    schema = record.describe()
+    assert schema["drive"]["units"] == "V"
+    assert "units" not in schema["weights"]
+    assert schema["weights"]["dims"] == ["weight"]
+    assert (schema["bias"]["units"], schema["bias"]["dims"]) == ("model unit", ["cell"])
+
+
 def test_choices_depend_on_their_address_alone():
     assert stream(1, 2, 3).random() == stream(1, 2, 3).random()
     draws = {stream(seed, *address).random() for seed in (0, 1) for address in ((0, 0), (0, 1), (1, 0), (1,))}

@@ -3,7 +3,7 @@ import pytest
 from scipy.signal import lfilter
 from scipy.special import expit
 
-from protocols.statistics import autocorrelation_time, fit_switching, mean_with_error
+from protocols.statistics import autocorrelation_time, fit_switching, mean_with_error, noise, propagated
 
 
 def autoregression(generator, memory, size, chains=1):
@@ -55,3 +55,18 @@ def test_a_logistic_function_is_recovered_from_its_counts():
 def test_points_that_do_not_determine_the_fit_give_none(drive, probability):
     p = np.array(probability)
     assert fit_switching(drive, p, np.sqrt(p * (1 - p) / 100)) is None
+
+
+def test_the_noise_of_a_series_is_found_in_spite_of_slopes_and_steps():
+    generator = np.random.default_rng(8)
+    series = np.linspace(0, 50, 20000) + 30 * (np.arange(20000) // 500 % 2) + 0.2 * generator.standard_normal(20000)
+    assert noise(series) == pytest.approx(0.2, rel=0.05)
+    assert noise([1.0, 2.0]) == 0.0
+
+
+def test_errors_are_propagated_with_their_correlations():
+    covariance = np.array([[0.04, 0.03], [0.03, 0.09]])
+    values, errors = propagated(lambda p: [p[0] + p[1], p[0] - p[1], p[0] / p[1]], [3.0, 2.0], covariance)
+    assert values == pytest.approx([5.0, 1.0, 1.5])
+    ratio = np.sqrt(0.04 / 4 + 0.09 * 9 / 16 - 2 * 0.03 * 3 / 8)
+    assert errors == pytest.approx([np.sqrt(0.19), np.sqrt(0.07), ratio], rel=1e-4)
