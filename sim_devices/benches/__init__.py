@@ -5,7 +5,8 @@ from importlib import import_module
 from typing import Any
 
 from sim_devices.benches.bench import Bench, ResourceError, ResourceNameError
-from sim_devices.benches.options import BenchOptionError
+from sim_devices.benches.options import BenchOptionError, QuantityReader, check_names, read_quantity
+from twin.clock import FlowingClock, VirtualClock
 
 __all__ = [
     "DEFAULT",
@@ -18,8 +19,8 @@ __all__ = [
     "open",
 ]
 
-#: The benches there are; each is a module here with a function ``build``.
-NAMES = ("thermodynamic_board",)
+#: The benches there are; each is a module here with a function ``place``.
+NAMES = ("laboratory", "thermodynamic_board", "quantum_dot", "photon_kernel")
 
 #: The bench that ``ResourceManager("@twin")`` opens.
 DEFAULT = NAMES[0]
@@ -29,7 +30,14 @@ class BenchNameError(ValueError):
     """There is no bench of this name."""
 
 
-def open(name: str = DEFAULT, seed: int = 0, options: Mapping[str, Any] | None = None) -> Bench:  # noqa: A001
+def open(  # noqa: A001
+    name: str = DEFAULT,
+    seed: int = 0,
+    options: Mapping[str, Any] | None = None,
+    *,
+    quantity: QuantityReader = read_quantity,
+    flowing: bool = False,
+) -> Bench:
     """Open a bench.
 
     Parameters
@@ -40,6 +48,11 @@ def open(name: str = DEFAULT, seed: int = 0, options: Mapping[str, Any] | None =
         A whole number from 0 on; equal seeds give equal instruments and equal noise.
     options
         Nested tables of the bench's own parameters.
+    quantity
+        Reads a value with its unit, such as ``"40 kHz"``, in a unit, such as ``"Hz"``; by default only a number of that
+        very unit is understood.
+    flowing
+        Whether the clock of the bench goes with the one on the wall, for clients that wait on that.
 
     Raises
     ------
@@ -52,4 +65,7 @@ def open(name: str = DEFAULT, seed: int = 0, options: Mapping[str, Any] | None =
         raise BenchNameError(f"no bench named {name!r}; there are: {', '.join(NAMES)}")
     if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
         raise BenchOptionError("seed", f"must be a whole number from 0 on, not {seed!r}")
-    return import_module(f"sim_devices.benches.{name}").build(seed=seed, options=options or {})
+    module = import_module(f"sim_devices.benches.{name}")
+    bench = Bench(name, FlowingClock() if flowing else VirtualClock())
+    module.place(bench, check_names(options or {}, "", list(module.TABLES)), quantity, seed)
+    return bench

@@ -42,13 +42,24 @@ class Bench:
         self.instruments: dict[str, Instrument] = {}
         self._injectors: dict[Instrument, FaultInjector] = {}
         self._sessions: set[FaultySession] = set()
+        self._cold: dict[Instrument, Callable[[], None]] = {}
         self._lock = threading.Lock()
         self._closed = False
 
-    def place(self, instrument: Instrument, *resource_names: str) -> None:
+    def place(self, instrument: Instrument, *resource_names: str, warm_up: Callable[[], None] | None = None) -> None:
         """Put an instrument on the bench, reachable under one or several VISA resource names.
 
-        What would make its first measurement slow is done at once on the worker thread; nobody waits for it.
+        What would make its first measurement slow is done on the worker thread as soon as somebody connects; nobody
+        waits for it.
+
+        Parameters
+        ----------
+        instrument
+            The instrument.
+        *resource_names
+            Its names.
+        warm_up
+            What would make its first measurement slow, where that is not in the instrument itself.
 
         Raises
         ------
@@ -62,7 +73,7 @@ class Bench:
         self.instruments.update(dict.fromkeys(names, instrument))
         if instrument not in self._injectors:
             self._injectors[instrument] = FaultInjector()
-            self.worker.submit(instrument.warm_up).add_done_callback(_report)
+            self._cold[instrument] = warm_up or instrument.warm_up
 
     def find(self, resource_name: str) -> str:
         """Give the spelling under which an instrument is on the bench.
@@ -105,7 +116,20 @@ class Bench:
                 instrument, client, self._injectors[instrument], on_output=on_output, on_close=self._sessions.discard
             )
             self._sessions.add(session)
+        self._warm(instrument)
         return session
+
+    def warm_up(self) -> None:
+        """Do all that would make first measurements slow, and wait until it is done."""
+        for instrument in self._injectors:
+            self._warm(instrument)
+        self.worker.submit(int).result()
+
+    def _warm(self, instrument: Instrument) -> None:
+        with self._lock:
+            warm_up = self._cold.pop(instrument, None)
+        if warm_up is not None:
+            self.worker.submit(warm_up).add_done_callback(_report)
 
     def inject(self, resource_name: str, faults: Iterable[Fault], seed: int = 0) -> None:
         """Make an instrument misbehave from now on, for all its clients; no faults make it sound again.

@@ -161,7 +161,10 @@ class Agilent33500(Agilent33500Outputs):
     @trigger_source.changed
     def restart(self, channel: int, _: Any = None) -> None:
         """Give the waveform that is set from its beginning on."""
-        now, waveform = self.clock.now(), self._waveform(channel)
+        self._begin(channel, self.clock.now())
+
+    def _begin(self, channel: int, now: float) -> None:
+        waveform = self._waveform(channel)
         bursts = self._bursts(channel, waveform.period) if self.burst_on[channel] else None
         self.output(channel).program(Stretch(now, self.on[channel], waveform, now, bursts))
         self._let_edges_come()
@@ -251,8 +254,9 @@ class Agilent33500(Agilent33500Outputs):
 
     @command(f"{SOURCE}PHASe:SYNChronize")
     def _synchronise(self, _session: Session, _channel: int) -> None:
+        now = self.clock.now()
         for channel in CHANNELS:
-            self.restart(channel)
+            self._begin(channel, now)
 
     # ---- arbitrary waveforms ---------------------------------------------------------------------------------------
 

@@ -41,6 +41,12 @@ def empty():
         yield bench
 
 
+def test_an_instrument_that_nobody_uses_is_not_warmed_up(empty):
+    instrument = Cold()
+    empty.place(instrument, SOCKET)
+    assert empty.worker.submit(lambda: instrument.warmed).result(10) == 0
+
+
 def test_a_bench_is_there_before_its_instruments_are_warm(empty):
     instrument = Cold()
     start = time.monotonic()
@@ -58,6 +64,7 @@ def test_a_bench_is_there_before_its_instruments_are_warm(empty):
 def test_a_failed_warm_up_is_logged_and_the_bench_goes_on(empty, caplog):
     with caplog.at_level(logging.ERROR):
         empty.place(Broken("Szilard,Broken,1,1"), SOCKET)
+        empty.connect(SOCKET, "test")
         assert empty.worker.submit(lambda: 1).result(10) == 1
     assert "the kernel does not compile" in caplog.text
 
@@ -111,7 +118,7 @@ def test_closing_a_session_twice_is_no_error(bench, probe):
 
 
 def test_an_unknown_bench_is_refused_with_the_names_there_are():
-    with pytest.raises(BenchNameError, match="no bench named 'kitchen'; there are: thermodynamic_board"):
+    with pytest.raises(BenchNameError, match="no bench named 'kitchen'; there are: laboratory, thermodynamic_board"):
         benches.open("kitchen")
 
 

@@ -1,9 +1,21 @@
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import pytest
 
 from sim_devices.benches import BenchOptionError
-from sim_devices.benches.options import check_names, read_integer, read_table
+from sim_devices.benches.options import check_names, in_unit, read_integer, read_quantity, read_table
+
+
+@dataclass(frozen=True)
+class Cable:
+    resistance: float = in_unit(50.0, "ohm")
+    channels: dict[str, int] = field(default_factory=lambda: {"gate": 1, "drain": 2})
+    limits: tuple[float, float] = (0.0, 1.0)
+
+
+@dataclass(frozen=True)
+class Bench:
+    cable: Cable = Cable()
 
 
 @dataclass(frozen=True)
@@ -40,6 +52,39 @@ def test_a_wrong_option_is_refused_with_its_key(table, key, text):
         read_table(table, "board", Parameters)
     assert caught.value.key == key
     assert str(caught.value).startswith(f"{key}: ")
+
+
+def test_nested_tables_keep_the_defaults_of_what_they_leave_out():
+    table = {"cable": {"channels": {"drain": 7}, "limits": [-1, 2]}}
+    assert read_table(table, "dot", Bench) == Bench(Cable(50.0, {"gate": 1, "drain": 7}, (-1.0, 2.0)))
+
+
+def test_a_quantity_is_read_in_the_unit_of_its_field():
+    def quantity(value, unit):
+        assert (value, unit) == ("1 kohm", "ohm")
+        return 1000.0
+
+    assert read_table({"resistance": "1 kohm"}, "cable", Cable, quantity).resistance == 1000.0
+    assert read_table({"resistance": 75}, "cable", Cable, quantity).resistance == 75.0
+    assert read_quantity("75 ohm", "ohm") == 75.0
+
+
+@pytest.mark.parametrize(
+    ("table", "key", "text"),
+    [
+        ({"cable": {"resistance": "1 V"}}, "dot.cable.resistance", "'1 V' is no quantity in ohm"),
+        ({"cable": {"resistance": [1]}}, "dot.cable.resistance", r"must be a finite number \(ohm\)"),
+        ({"cable": {"channels": {"source": 1}}}, "dot.cable.channels.source", "unknown option; allowed: gate, drain"),
+        ({"cable": {"channels": {"gate": 1.5}}}, "dot.cable.channels.gate", "must be a whole number"),
+        ({"cable": {"limits": [1]}}, "dot.cable.limits", "must be a list of 2 values"),
+        ({"cable": {"limits": [1, "x"]}}, r"dot.cable.limits[1]", "must be a finite number"),
+        ({"cable": 5}, "dot.cable", "must be a table"),
+    ],
+)
+def test_a_wrong_nested_option_is_refused_with_its_key(table, key, text):
+    with pytest.raises(BenchOptionError, match=text) as caught:
+        read_table(table, "dot", Bench)
+    assert caught.value.key == key
 
 
 @pytest.mark.parametrize("value", [0, 257, 1.0, True, "8", None])

@@ -23,7 +23,7 @@ def board(bench, name=SOCKET):
 
 def test_plain_pyvisa_finds_the_board_and_runs_it():
     manager = pyvisa.ResourceManager("@twin")
-    assert manager.list_resources() == (INSTR,)
+    assert INSTR in manager.list_resources()
     device = manager.open_resource(INSTR, timeout=60000)
     assert device.query("*IDN?").strip() == IDENTITY
     mean = float(device.query(RUN))
@@ -33,7 +33,7 @@ def test_plain_pyvisa_finds_the_board_and_runs_it():
 
 
 def test_both_names_lead_to_one_board():
-    with benches.open() as bench:
+    with benches.open("thermodynamic_board") as bench:
         stream, messages = board(bench), board(bench, INSTR)
         stream.write("SAMP:COUN 123")
         assert messages.query("SAMP:COUN?") == "123"
@@ -41,7 +41,7 @@ def test_both_names_lead_to_one_board():
 
 def test_equal_seeds_give_equal_data_on_separate_benches():
     def mean(seed):
-        with benches.open(seed=seed) as bench:
+        with benches.open("thermodynamic_board", seed=seed) as bench:
             return board(bench).query(RUN)
 
     assert mean(5) == mean(5)
@@ -50,7 +50,7 @@ def test_equal_seeds_give_equal_data_on_separate_benches():
 
 def test_options_reach_the_board():
     options = {"board": {"cells": 16, "inputs": 4, "circuit": {"clock_frequency": 6e6}, "imperfections": {"offset": 3}}}
-    with benches.open(options=options) as bench:
+    with benches.open("thermodynamic_board", options=options) as bench:
         device = board(bench)
         assert device.query("MOD:CELL? MAX;:MOD:INP? MAX;:SAMP:CLOC?") == "16;4;+6.000000E+06"
         assert abs(float(device.query(RUN)) - 0.5) > 0.1
@@ -75,11 +75,11 @@ def test_options_reach_the_board():
 )
 def test_a_wrong_option_is_refused_with_its_key_and_what_is_allowed(options, text):
     with pytest.raises(BenchOptionError, match=text):
-        benches.open(options=options)
+        benches.open("thermodynamic_board", options=options)
 
 
 def test_a_bench_closes_at_once_while_its_board_runs():
-    bench = benches.open()
+    bench = benches.open("thermodynamic_board")
     device = board(bench)
     device.write(RUN.replace("COUN 2000", "COUN 16000000").removesuffix(";*WAI;:CALC:MEAN?"))
     assert int(device.query("STAT:OPER:COND?")) & 1 << 4
