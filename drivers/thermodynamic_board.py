@@ -366,6 +366,13 @@ class ThermodynamicBoard(ThermodynamicBoardRegisters):
         """Return the raw samples of the last run, shape (slots, rows, shots, cells)."""
         return reshaped(self.read_array("FETC?"), tuple(self._shape()), "samples")
 
+    def timestamps(self) -> NDArray[np.float64]:
+        """Return when each sample of the last run was converted, s since its start, shape (slots, rows, shots)."""
+        shape = self._shape()
+        count = shape.slots * shape.rows * shape.shots
+        stamps = self.read_array(f"DATA:TIM? 1,{count}", dtype="f8")
+        return reshaped(stamps, (shape.slots, shape.rows, shape.shots), "time stamps")
+
     def moments(self) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
         """Return mean, variance and standard error of the mean, shape (slots, rows, cells) each."""
         shape = self._shape()

@@ -7,6 +7,7 @@ import re
 import types
 import typing
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -175,10 +176,54 @@ def plan_options(plan: Callable[..., Any], loaders: dict[str, Loader] | None = N
     ]
 
 
-def plan_devices(plan: Callable[..., Any]) -> list[str]:
-    """Names of the devices a plan takes: its positional arguments."""
+@dataclass(frozen=True)
+class DeviceArgument:
+    """A device that a plan takes: a positional argument.
+
+    Attributes
+    ----------
+    name : str
+        Name of the argument, and of the device unless another is chosen.
+    port : str
+        Name of the port in `protocols.ports` that the device must keep.
+    several : bool
+        Whether a sequence of devices will do as well.
+    """
+
+    name: str
+    port: str
+    several: bool
+
+    @property
+    def option(self) -> click.Option:
+        """The option that chooses another device."""
+        description = f"Device of the station{', or several separated by commas' if self.several else ''}."
+        return click.Option(
+            [f"--{self.name.replace('_', '-')}", self.name],
+            default=self.name,
+            show_default=True,
+            metavar="DEVICE[,...]" if self.several else "DEVICE",
+            help=description,
+        )
+
+
+def plan_devices(plan: Callable[..., Any]) -> list[DeviceArgument]:
+    """Return the devices a plan takes: its positional arguments."""
     positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    return [parameter.name for parameter in inspect.signature(plan).parameters.values() if parameter.kind in positional]
+    parameters = inspect.signature(plan).parameters.values()
+    return [
+        _device_argument(parameter.name, _annotation(plan, parameter))
+        for parameter in parameters
+        if parameter.kind in positional
+    ]
+
+
+def _device_argument(name: str, annotation: Any) -> DeviceArgument:
+    """Take a port, or a union of it with a sequence of it."""
+    members = typing.get_args(annotation) or (annotation,)
+    several = any(typing.get_origin(member) in _SEQUENCES for member in members)
+    port = next(member for member in members if typing.get_origin(member) is None)
+    return DeviceArgument(name, port.__name__, several)
 
 
 def takes_seed(plan: Callable[..., Any]) -> bool:

@@ -3,7 +3,7 @@
 import contextlib
 import difflib
 import inspect
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +16,7 @@ from lab.plans import load_plan, plan_names, summarise_plans
 from lab.terminal import RunDisplay, explain, messages, print_result, say, stderr_console
 
 if TYPE_CHECKING:
+    from lab.arguments import DeviceArgument
     from lab.catalogue import Run
 
 
@@ -71,14 +72,15 @@ def run() -> None:
 
 def plan_command(name: str) -> click.Command:
     """Make the subcommand of one plan."""
-    from lab.arguments import plan_options
+    from lab.arguments import plan_devices, plan_options
 
     plan = load_plan(name)
-    options = plan_options(plan, {"StoredRun": _stored_run})
+    options = plan_options(plan, {"StoredRun": _stored_run, "SwitchCalibration": _stored_calibration})
+    devices = plan_devices(plan)
     return click.Command(
         name,
-        params=[*options, *_common_options()],
-        callback=partial(_run, name, [option.name for option in options]),
+        params=[*options, *(device.option for device in devices), *_common_options()],
+        callback=partial(_run, name, [option.name for option in options], devices),
         help=inspect.cleandoc(plan.__doc__ or "").partition("\nParameters\n")[0],
         context_settings={"token_normalize_func": lambda token: token.replace("_", "-"), "max_content_width": 110},
     )
@@ -105,17 +107,30 @@ def _common_options() -> list[click.Option]:
 
 
 def _stored_run(text: str, directory: Path | None) -> Any:
-    from lab import open_catalogue
     from protocols.stored_run import StoredRun
 
+    return StoredRun.from_event(*_last_event(text, directory, "evaluation"))
+
+
+def _stored_calibration(text: str, directory: Path | None) -> Any:
+    from protocols.switch_calibration import SwitchCalibration
+
+    return SwitchCalibration.from_event(*_last_event(text, directory, "calibration"))
+
+
+def _last_event(text: str, directory: Path | None, stream: str) -> tuple[Mapping[str, Any], dict[str, Any]]:
+    """Return the start document of a run and the data of the last event of a stream; none where it has no such one."""
+    from lab import open_catalogue
+
     run = open_catalogue(directory).find(text)
-    last = run.read("evaluation").isel(event=-1) if "evaluation" in run.streams else {}
-    return StoredRun.from_event(run.start, {str(key): last[key].values for key in last})
+    last = run.read(stream).isel(event=-1) if stream in run.streams else {}
+    return run.start, {str(key): last[key].values for key in last}
 
 
 def _run(
     name: str,
     option_names: list[str],
+    devices: "Sequence[DeviceArgument]",
     *,
     station: str,
     seed: int | None,
@@ -129,8 +144,9 @@ def _run(
     context = click.get_current_context()
     default = click.core.ParameterSource.DEFAULT
     given = {key: values[key] for key in option_names if context.get_parameter_source(key) is not default}
+    chosen = {device: values[device.name] for device in devices}
     with contextlib.redirect_stdout(messages()), terminable():
-        outcome = _perform(name, given, station_name=station, seed=seed, directory=directory)
+        outcome = _perform(name, given, chosen, station_name=station, seed=seed, directory=directory)
         _report_run(outcome, directory, figure=figure)
     if as_json:
         click.echo(json_line(outcome))
@@ -140,9 +156,15 @@ def _run(
 
 
 def _perform(
-    name: str, given: Mapping[str, Any], *, station_name: str, seed: int | None, directory: Path | None
+    name: str,
+    given: Mapping[str, Any],
+    chosen: "Mapping[DeviceArgument, str]",
+    *,
+    station_name: str,
+    seed: int | None,
+    directory: Path | None,
 ) -> Outcome:
-    from lab.arguments import check_arguments, plan_devices, takes_seed
+    from lab.arguments import check_arguments, takes_seed
 
     plan = load_plan(name)
     arguments = dict(given) | ({"seed": seed} if seed is not None and takes_seed(plan) else {})
@@ -155,20 +177,33 @@ def _perform(
     from lab.attended import attend
 
     recorded = {key: getattr(value, "uid", value) for key, value in arguments.items()}
-    with open_station(station_name, seed=seed) as station:
-        missing = [device for device in plan_devices(plan) if device not in station]
-        if missing:
-            has = ", ".join(station) or "no devices"
-            raise click.UsageError(
-                f"plan {name} needs {', '.join(missing)}, which station {station_name} has not; it has {has}"
-            )
+    names = [_device_names(name, station_name, device, text) for device, text in chosen.items()]
+    needed = [one for device in names for one in ([device] if isinstance(device, str) else device)]
+    with open_station(station_name, seed=seed, devices=needed) as station:
         display = RunDisplay(stderr_console())
         engine = make_run_engine(
             station, directory=directory, arguments=recorded, progress=display.waiting, context_managers=()
         )
         engine.subscribe(display)
-        devices = [station[device] for device in plan_devices(plan)]
+        devices = [station[one] if isinstance(one, str) else [station[each] for each in one] for one in names]
         return attend(engine, name, plan(*devices, **arguments), say=say, watch=lambda: display)
+
+
+def _device_names(plan: str, station: str, device: "DeviceArgument", text: str) -> str | list[str]:
+    """Return the devices of a station that were chosen for an argument: one, or a list if several were named."""
+    from lab.station_file import StationError, read_station
+
+    definition = read_station(station)
+    try:
+        found = [definition.device_for(part.strip(), device.port) for part in text.split(",")]
+    except StationError as error:
+        there = ", ".join(definition.tables.devices) or "no devices"
+        raise click.UsageError(
+            f"plan {plan} needs {device.name} ({device.port}), which station {station} has not; it has {there}: {error}"
+        ) from error
+    if len(found) > 1 and not device.several:
+        raise click.UsageError(f"plan {plan} takes one {device.name}, not {text}")
+    return found if len(found) > 1 else found[0]
 
 
 def _report_run(outcome: Outcome, directory: Path | None, *, figure: bool) -> None:

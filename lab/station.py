@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from importlib import resources
+from importlib import import_module, resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, Self
 
@@ -21,15 +21,8 @@ from pymeasure.instruments import Instrument
 
 from drivers.errors import InstrumentError, ReplyError
 from lab.arguments import LARGEST_SEED
-from lab.station_file import (
-    BoardCellTable,
-    BoardTable,
-    InstrumentTable,
-    StationDefinition,
-    StationError,
-    read_station,
-    station_names,
-)
+from lab.station_file import StationDefinition, StationError, quantity, read_station, station_names
+from lab.station_tables import DRIVERS, InstrumentTable
 
 if TYPE_CHECKING:
     from ophyd import Device
@@ -230,8 +223,10 @@ class Station(Mapping[str, "Device"]):
         self._closing.close()
 
 
-def open_station(name_or_path: str | os.PathLike = "twin", *, seed: int | None = None) -> Station:
-    """Open a station: connect every instrument and make sure who it is. Nothing is changed in any of them.
+def open_station(
+    name_or_path: str | os.PathLike = "twin", *, seed: int | None = None, devices: Sequence[str] | None = None
+) -> Station:
+    """Open a station: connect its instruments and make sure who they are. Nothing is changed in any of them.
 
     Parameters
     ----------
@@ -239,6 +234,8 @@ def open_station(name_or_path: str | os.PathLike = "twin", *, seed: int | None =
         A station that comes with the package (twin, tcp, sim), or a station file.
     seed : int, optional
         Seed of the twin, from 0; equal seeds give equal data. 0 if not given.
+    devices : sequence of str, optional
+        Names of the devices wanted: only they, what they stand on and their instruments are opened. All by default.
 
     Returns
     -------
@@ -254,13 +251,14 @@ def open_station(name_or_path: str | os.PathLike = "twin", *, seed: int | None =
     """
     seed = _checked_seed(seed)
     definition = read_station(os.fspath(name_or_path))
+    if devices is not None:
+        definition = definition.needed_for(devices)
     with ExitStack() as opening:
         library, mode, clock = _open_library(definition, seed or 0, opening)
-        instruments = _connect(definition, library, opening)
-        devices = _make_devices(definition, instruments, opening)
+        instruments = _connect(definition, library, clock, opening)
         return Station(
             definition,
-            devices,
+            _make_devices(definition, instruments, clock, opening),
             mode=mode,
             clock=clock,
             seed=(seed or 0) if mode == "twin" else seed,
@@ -293,12 +291,18 @@ def _open_library(definition: StationDefinition, seed: int, opening: ExitStack) 
         ) from error
 
 
-def _open_bench(definition: StationDefinition, seed: int) -> Any:
+def _open_bench(definition: StationDefinition, seed: int, *, flowing: bool = False) -> Any:
     from sim_devices import benches
 
     tables = definition.tables
     try:
-        return benches.open(tables.station.bench or benches.DEFAULT, seed=seed, options=tables.bench)
+        return benches.open(
+            tables.station.bench or benches.DEFAULT,
+            seed=seed,
+            options=tables.bench,
+            quantity=quantity,
+            flowing=flowing,
+        )
     except benches.BenchNameError as error:
         raise definition.error("station.bench", str(error)) from error
     except benches.BenchOptionError as error:
@@ -323,13 +327,14 @@ def _datasheets() -> Any:
         return SimVisaLibrary(str(path))
 
 
-def _connect(definition: StationDefinition, library: Any, opening: ExitStack) -> dict[str, Any]:
+def _connect(definition: StationDefinition, library: Any, clock: Clock, opening: ExitStack) -> dict[str, Any]:
     instruments: dict[str, Any] = {}
     failures: list[Exception] = []
     tables = definition.tables.instruments
     for name, table in tables.items():
         try:
             instruments[name] = _open_instrument(name, table, library, opening)
+            instruments[name].pause = clock.sleep
         except Exception as error:  # noqa: BLE001 - a VISA library raises what it likes
             failures.append(_connection_error(f"instrument {name} at {table.resource}", error))
     if failures:
@@ -377,60 +382,31 @@ def _reason(error: Exception) -> str:
 
 
 def _driver(name: str) -> type[Any]:
-    match name:
-        case "thermodynamic_board":
-            from drivers.thermodynamic_board import ThermodynamicBoard
-
-            return ThermodynamicBoard
-    raise LookupError(f"no driver {name!r}")
+    return getattr(import_module(f"drivers.{name}"), DRIVERS[name])
 
 
 def _make_devices(
-    definition: StationDefinition, instruments: Mapping[str, Any], opening: ExitStack
+    definition: StationDefinition, instruments: Mapping[str, Any], clock: Clock, opening: ExitStack
 ) -> dict[str, "Device"]:
+    from lab.roles import make_device
+
     tables = definition.tables.devices
     devices: dict[str, Device] = {}
     failures: list[Exception] = []
-    for name, table in sorted(tables.items(), key=lambda item: item[1].role != "thermodynamic_board"):
-        if table.instrument not in (instruments if table.role == "thermodynamic_board" else devices):
-            continue  # the board of this switch has failed
+    for name, table in sorted(tables.items(), key=lambda item: item[1].body is not None):
+        if table.body is not None and table.body not in devices:
+            continue  # what this switch stands on has failed
         try:
-            devices[name] = device = _make_device(definition, name, table, instruments, devices)
+            devices[name] = device = make_device(definition, name, instruments, devices, clock)
         except COMMUNICATION as error:
-            failures.append(_connection_error(f"device {name} on {table.instrument}", error))
+            on = table.body or ", ".join(instrument for _, instrument in table.instruments())
+            failures.append(_connection_error(f"device {name} on {on}", error))
         else:
             opening.callback(_quietly, device.close)
             opening.callback(_quietly, device.unstage)
     if failures:
         raise CommunicationError(f"{len(failures)} of {len(tables)} devices could not be read", failures)
     return {name: devices[name] for name in tables}
-
-
-def _make_device(
-    definition: StationDefinition,
-    name: str,
-    table: BoardTable | BoardCellTable,
-    instruments: Mapping[str, Any],
-    devices: Mapping[str, "Device"],
-) -> Any:
-    match table:
-        case BoardTable():
-            from lab.devices.thermodynamic_board import ThermodynamicBoard
-
-            try:
-                limits = {key: (low, high) for key, (low, high) in table.limits.items()}
-                return ThermodynamicBoard(instruments[table.instrument], name=name, limits=limits)
-            except ReplyError:
-                raise
-            except ValueError as error:
-                raise definition.error(f"devices.{name}.limits", str(error)) from error
-        case BoardCellTable():
-            from lab.devices.activation_switch import BoardCellSwitch
-
-            board = devices[table.instrument]
-            if table.cell > (most := board.cells.limits[1]):
-                raise definition.error(f"devices.{name}.cell", f"{table.cell} is not allowed; from 1 to {most:g}")
-            return BoardCellSwitch(board, cell=table.cell, name=name)
 
 
 def _quietly(close: Callable[[], object]) -> None:
@@ -446,6 +422,8 @@ def serve_bench(
 ) -> "Iterator[Server]":
     """Offer the simulated instruments of a station on TCP sockets, for stations like ``tcp``.
 
+    Their clock goes with the one on the wall, on which the clients wait for ramps and settling.
+
     Parameters
     ----------
     name_or_path : str or path
@@ -460,7 +438,7 @@ def serve_bench(
     Yields
     ------
     sim_devices.server.Server
-        Listening, with the ``addresses`` of the instruments by resource name.
+        Listening, its physics compiled, with the ``addresses`` of the instruments by resource name.
 
     Raises
     ------
@@ -474,5 +452,9 @@ def serve_bench(
     definition = read_station(os.fspath(name_or_path))
     if definition.tables.station.library != "twin":
         raise definition.error("station.library", 'only a station with library = "twin" can be served')
-    with _open_bench(definition, _checked_seed(seed) or 0) as bench, serve(bench, address, port) as server:
+    with (
+        _open_bench(definition, _checked_seed(seed) or 0, flowing=True) as bench,
+        serve(bench, address, port) as server,
+    ):
+        bench.warm_up()
         yield server

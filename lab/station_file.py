@@ -1,138 +1,26 @@
 """Station files: which instruments there are, how they are reached, and which devices they make."""
 
-import math
-import re
 import tomllib
-from collections.abc import Mapping
-from dataclasses import dataclass
-from functools import cache
+import typing
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import ValidationError
 from pyvisa import rname
 
-QUANTITY = re.compile(r"\s*([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)\s*([A-Za-zµμΩ°%][\w/*^.\-µμΩ°%]*)\s*")
-LARGEST_FILE = 1_000_000  # bytes
+from lab.station_tables import ROLES, StationFile, SwitchTable, Table, quantity
+
+__all__ = ["StationDefinition", "StationError", "quantity", "read_station", "station_names"]
+
+LARGEST_FILE = 1_000_000
+"""Bytes of a station file."""
 
 
 class StationError(ValueError):
     """A station file is missing or wrong; the message says where and what is allowed."""
-
-
-@cache
-def _units() -> Any:
-    import pint
-
-    return pint.UnitRegistry(autoconvert_offset_to_baseunit=True)
-
-
-def quantity(text: object, unit: str) -> float:
-    """Return the magnitude of a quantity in a unit.
-
-    Parameters
-    ----------
-    text : str
-        A number and its unit, such as ``"20 ms"``.
-    unit : str
-        The unit of the result, such as ``"s"``.
-
-    Raises
-    ------
-    ValueError
-        If it is no finite number with a unit of that dimension.
-    """
-    import pint
-
-    match = QUANTITY.fullmatch(text) if isinstance(text, str) and len(text) < 100 else None
-    if match is None:
-        raise ValueError(f'{text!r} is no quantity; write a number and its unit in quotes, such as "5 {unit}"')
-    try:
-        magnitude = float(_units().Quantity(float(match[1]), match[2]).to(unit).magnitude)
-    except pint.DimensionalityError as error:
-        raise ValueError(f"{text!r} is not a quantity in {unit}") from error
-    except (pint.PintError, ValueError, TypeError, ArithmeticError) as error:
-        raise ValueError(f"{text!r} has an unknown unit {match[2]!r}; allowed: {unit} and its multiples") from error
-    if not math.isfinite(magnitude):
-        raise ValueError(f"{text!r} is not finite")
-    return magnitude
-
-
-def _timeout(value: object) -> float:
-    seconds = quantity(value, "s")
-    if not 1e-3 <= seconds <= 3600:
-        raise ValueError(f"{value!r} is out of range; allowed: 1 ms to 1 h")
-    return seconds
-
-
-def _resource(value: object) -> object:
-    if isinstance(value, str):
-        try:
-            rname.parse_resource_name(value)
-        except (rname.InvalidResourceName, ValueError) as error:
-            example = "TCPIP0::192.168.0.5::5025::SOCKET or GPIB0::24::INSTR"
-            raise ValueError(f"{value!r} is no VISA resource name such as {example}") from error
-    return value
-
-
-def _limits(value: object) -> object:
-    numbers = isinstance(value, list) and all(isinstance(x, int | float) and not isinstance(x, bool) for x in value)
-    if not isinstance(value, list) or not numbers or len(value) != 2 or not -math.inf < value[0] <= value[1] < math.inf:
-        raise ValueError(f"{value!r} are no limits; write two numbers, the lower first, such as [0.0, 1.0]")
-    return [float(x) for x in value]
-
-
-class Table(BaseModel):
-    """A table of a station file: its keys are these fields and no others."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
-
-
-class StationTable(Table):
-    """``[station]``: how the instruments are reached."""
-
-    description: str = ""
-    library: str = Field(description='"twin", "py", "sim", "" for the vendor\'s VISA, or the path of a VISA library')
-    bench: str | None = None
-
-
-class InstrumentTable(Table):
-    """``[instruments.NAME]``: one instrument and its driver."""
-
-    resource: Annotated[str, BeforeValidator(_resource)]
-    driver: Literal["thermodynamic_board"]
-    identity: str = ""
-    timeout: Annotated[float, BeforeValidator(_timeout)] = 5.0
-
-
-class BoardTable(Table):
-    """``[devices.NAME]`` of a thermodynamic board."""
-
-    role: Literal["thermodynamic_board"]
-    instrument: str
-    limits: dict[str, Annotated[list[float], BeforeValidator(_limits)]] = {}
-
-
-class BoardCellTable(Table):
-    """``[devices.NAME]`` of an activation switch that is one bistable cell of a board."""
-
-    role: Literal["board_cell"]
-    instrument: str = Field(description="name of the board's device")
-    cell: int = Field(default=1, ge=1)
-
-
-DeviceTable = Annotated[BoardTable | BoardCellTable, Field(discriminator="role")]
-ROLES: dict[str, type[Table]] = {"thermodynamic_board": BoardTable, "board_cell": BoardCellTable}
-
-
-class StationFile(Table):
-    """A whole station file."""
-
-    station: StationTable
-    bench: dict[str, Any] = {}
-    instruments: dict[str, InstrumentTable] = Field(min_length=1)
-    devices: dict[str, DeviceTable] = {}
 
 
 @dataclass(frozen=True)
@@ -156,6 +44,46 @@ class StationDefinition:
     def error(self, key: str, problem: str) -> StationError:
         """Return the error that names the file, the key and what is wrong there."""
         return StationError(f"{self.path}: {key}: {problem}")
+
+    def device_for(self, name: str, port: str) -> str:
+        """Return the device of a name that keeps a port, or else the one of that port that stands on it.
+
+        Parameters
+        ----------
+        name : str
+            Name of a device: a switch, for instance, or the board that it is a cell of.
+        port : str
+            Name of a port in `protocols.ports`.
+
+        Raises
+        ------
+        StationError
+            If there is no such device, or several of that port stand on it; those there are are named.
+        """
+        devices = self.tables.devices
+        if name in devices and devices[name].port == port:
+            return name
+        standing = [other for other, table in devices.items() if table.port == port and table.body == name]
+        if len(standing) == 1:
+            return standing[0]
+        fitting = ", ".join(other for other, table in devices.items() if table.port == port) or "none"
+        problem = f"{', '.join(standing)} stand on it" if standing else f"is no {port}"
+        raise self.error(f"devices.{name}", f"{problem}; allowed: {fitting}")
+
+    def needed_for(self, names: Sequence[str]) -> "StationDefinition":
+        """Return the station with these devices only, what they stand on, and the instruments of all of them."""
+        devices: dict[str, Any] = {}
+        waiting = list(names)
+        while waiting:
+            name = waiting.pop()
+            devices[name] = self.tables.devices[name]
+            if (body := devices[name].body) is not None:
+                waiting.append(body)
+        kept = {name: table for name, table in self.tables.devices.items() if name in devices}
+        used = {instrument for table in kept.values() for _, instrument in table.instruments()}
+        instruments = {name: table for name, table in self.tables.instruments.items() if name in used}
+        tables = self.tables.model_copy(update={"devices": kept, "instruments": instruments})
+        return replace(self, tables=tables)
 
 
 def station_names() -> list[str]:
@@ -246,11 +174,17 @@ def _problem(error: dict[str, Any]) -> str:
     return f"{key}: {error['msg'].lower()}, not {_short(value)}"
 
 
-def _table(location: list[str], role: str) -> type[Table]:
-    if len(location) == 1:
-        return StationFile
-    sections: dict[str, type[Table]] = {"station": StationTable, "instruments": InstrumentTable}
-    return ROLES[role] if role else sections[location[0]]
+def _table(location: Sequence[str], role: str) -> type[Table]:
+    """Return the table that the last part of a location is a key of."""
+    table: type[Table] = StationFile
+    for part in location[:-1]:
+        annotation = table.model_fields[part].annotation if part in table.model_fields else None
+        if annotation is None:
+            continue  # a name that the file gave: of an instrument, a device, a gate
+        members = [annotation, *typing.get_args(annotation)]
+        tables = [member for member in members if isinstance(member, type) and issubclass(member, Table)]
+        table = ROLES[role] if part == "devices" else tables[0]
+    return table
 
 
 def _short(value: object) -> str:
@@ -268,15 +202,20 @@ def _check_references(definition: StationDefinition) -> None:
         if resource in taken:
             raise definition.error(f"instruments.{name}.resource", f"is that of {taken[resource]!r} already")
         taken[resource] = name
-    boards = {name for name, device in tables.devices.items() if device.role == "thermodynamic_board"}
-    for name, device in tables.devices.items():
-        allowed = set(tables.instruments) if device.role == "thermodynamic_board" else boards
-        kind = "instrument" if device.role == "thermodynamic_board" else "board device"
-        if device.instrument not in allowed:
-            listed = ", ".join(sorted(allowed)) or "none"
-            raise definition.error(
-                f"devices.{name}.instrument", f"there is no {kind} {device.instrument!r}; allowed: {listed}"
-            )
+    for name, table in tables.devices.items():
+        for key, wanted in table.instruments():
+            if wanted not in tables.instruments:
+                raise _missing(definition, f"devices.{name}.{key}", "instrument", wanted, tables.instruments)
+        if isinstance(table, SwitchTable):
+            bodies = {other: body for other, body in tables.devices.items() if body.role == table.stands_on}
+            if table.instrument not in bodies:
+                raise _missing(
+                    definition,
+                    f"devices.{name}.instrument",
+                    f"device of role {table.stands_on}",
+                    table.instrument,
+                    bodies,
+                )
     _check_names(definition, "instruments", tables.instruments)
     _check_names(definition, "devices", tables.devices)
 
@@ -286,3 +225,9 @@ def _check_names(definition: StationDefinition, section: str, names: Mapping[str
         if not name.isidentifier():
             allowed = "letters, digits and underscores, not beginning with a digit"
             raise definition.error(f"{section}.{name}", f"no name for a device or instrument; allowed: {allowed}")
+
+
+def _missing(
+    definition: StationDefinition, key: str, kind: str, name: str, there: Mapping[str, object]
+) -> StationError:
+    return definition.error(key, f"there is no {kind} {name!r}; allowed: {', '.join(sorted(there)) or 'none'}")

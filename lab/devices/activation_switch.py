@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from ophyd import Kind
 
 from lab.devices.driver_device import DriverDevice
-from lab.devices.thermodynamic_board import FULL_SCALE, ThermodynamicBoard
-from lab.signals import AcquisitionStatus, DriverSignal, LimitError, driver_signal, result_signal
+from lab.signals import AcquisitionStatus, DriverSignal, driver_signal, result_signal
+
+LARGEST_SHOTS = 16777216
 
 
 class HeldSignal(DriverSignal):
@@ -26,41 +29,128 @@ class HeldSignal(DriverSignal):
         self.store(value)
 
 
+@dataclass(frozen=True, eq=False)
+class Answers:
+    """What a body answered.
+
+    Attributes
+    ----------
+    on : ndarray of bool, shape (shots,)
+        Whether it was on, in the order of the shots.
+    times : ndarray, shape (shots,)
+        When each shot was taken, s from the beginning of the first.
+    seconds : float
+        Time on the instruments, s.
+    """
+
+    on: NDArray[np.bool_]
+    times: NDArray[np.float64]
+    seconds: float
+
+
 class ActivationSwitch(DriverDevice):
     """The base of all activation switches: set `drive` and `shots`, trigger, read how often it was on.
 
-    A body implements `count`, which asks it `shots` times, and the hooks of `DriverDevice`.
+    A body implements `ask`, which asks it `shots` times at `drive`, and the hooks of `DriverDevice`. It stands on
+    another device, the body, whose thread its acquisitions run on, and which it stages unless that is done already.
+
+    Parameters
+    ----------
+    body : DriverDevice
+        The device it stands on.
+    name : str
+        Name in the record.
+    span : (low, high)
+        Drives between which the switch turns from nearly always off to nearly always on.
+    drive_limits : (low, high)
+        Drives allowed.
+    units : str
+        Unit of the drive.
+    memory : float
+        Largest correlation between one shot and the next that the datasheet admits.
+    drive : float, optional
+        Drive to begin with; by default the middle of the span.
+    shots : int
+        Shots to begin with.
+    **kwargs
+        As of `DriverDevice`.
     """
 
-    drive = driver_signal("drive", cls=HeldSignal, kind=Kind.normal, units="model unit", limits=(-1, 1))
-    shots = driver_signal("shots", cls=HeldSignal, dtype="integer", limits=(1, 16777216))
+    drive = driver_signal("drive", cls=HeldSignal, kind=Kind.normal, limits=(-1, 1))
+    shots = driver_signal("shots", cls=HeldSignal, dtype="integer", limits=(1, LARGEST_SHOTS))
     on_count = result_signal(numpy_type=np.int64)
     off_count = result_signal(numpy_type=np.int64)
     probability = result_signal(kind=Kind.hinted)
     probability_standard_error = result_signal()
+    run_time = result_signal(units="s")
+    outcomes = result_signal(dims=("shot",), numpy_type=np.int8, kind=Kind.omitted)
+    shot_times = result_signal(dims=("shot",), units="s", kind=Kind.omitted)
 
-    def __init__(self, driver: Any, *, name: str, drive: float = 0.0, shots: int = 1000, **kwargs: Any) -> None:
-        super().__init__(driver, name=name, **kwargs)
-        self.drive.store(drive)
+    def __init__(
+        self,
+        body: DriverDevice,
+        *,
+        name: str,
+        span: tuple[float, float],
+        drive_limits: tuple[float, float],
+        units: str,
+        memory: float,
+        drive: float | None = None,
+        shots: int = 1000,
+        **kwargs: Any,
+    ) -> None:
+        limits = kwargs.pop("limits", None) or {}
+        super().__init__(body.driver, name=name, **kwargs)
+        self.body = body
+        self.span = span
+        self.memory = memory
+        self.drive.units = units
+        for key, (low, high) in {"drive": drive_limits, **limits}.items():
+            self.limit(key, low, high)
+        self.drive.store(sum(span) / 2 if drive is None else drive)
         self.shots.store(shots)
+        self._staged_body = False
 
     def length(self, dim: str) -> int:
-        """Raise: all results are scalars."""
-        raise ValueError(f"{self.name} has no results along {dim!r}")
+        """Return the length of an axis of the next results."""
+        return {"shot": self.shots.last}[dim]
 
-    def count(self, status: AcquisitionStatus) -> tuple[int, int]:
-        """Ask the body `shots` times at `drive`; return how often it was on and how often off."""
+    def ask(self, status: AcquisitionStatus) -> Answers:
+        """Ask the body `shots` times at `drive`, on the thread of the body."""
         raise NotImplementedError
 
     def acquire(self, status: AcquisitionStatus) -> None:
-        """Count, and fill the results."""
-        on, off = self.count(status)
+        """Ask on the thread of the body, so that it does nothing else meanwhile, and fill the results."""
+        self.body.do(lambda: self._acquire(status))
+
+    def _acquire(self, status: AcquisitionStatus) -> None:
+        answers = self.ask(status)
         self.go_on()
-        probability, error = fraction(on, off)
+        on = int(np.count_nonzero(answers.on))
+        probability, error = fraction(on, answers.on.size - on)
         self.on_count.store(on)
-        self.off_count.store(off)
+        self.off_count.store(answers.on.size - on)
         self.probability.store(probability)
         self.probability_standard_error.store(error)
+        self.run_time.store(answers.seconds)
+        self.outcomes.store(np.where(answers.on, 1, -1))
+        self.shot_times.store(answers.times)
+
+    def prepare_acquisition(self) -> None:
+        """Stage the body, unless it is already."""
+        if not self.body.staged:
+            self.body.stage()
+            self._staged_body = True
+
+    def release(self) -> None:
+        """Unstage the body, if it was staged from here."""
+        if self._staged_body:
+            self._staged_body = False
+            self.body.unstage()
+
+    def safety_steps(self) -> list[tuple[str, Callable[[], Any]]]:
+        """Those of the body."""
+        return self.body.safety_steps()
 
 
 def fraction(on: int, off: int) -> tuple[float, float]:
@@ -78,115 +168,3 @@ def fraction(on: int, off: int) -> tuple[float, float]:
         raise ValueError(f"{on} on and {off} off are no counts")
     smoothed = (on + 1) / (shots + 2)
     return on / shots, math.sqrt(smoothed * (1 - smoothed) / shots)
-
-
-class BoardCellSwitch(ActivationSwitch):
-    """One bistable cell of a thermodynamic board: the drive is its bias, the outcome the sign of its state.
-
-    The cell has U = J2 x^2 + J4 x^4 - drive x with J2 < 0; the other cells rest uncoupled. The board's own slots, rows
-    and shots are put back after every trigger.
-
-    Parameters
-    ----------
-    board : ThermodynamicBoard
-        The board device.
-    name : str
-        Name in the record.
-    cell : int
-        Cell used, from 1.
-    slot : int
-        Program slot used; no other program may live there.
-    quadratic, quartic : float
-        J2 (below 0) and J4 (above 0).
-    **kwargs
-        `drive`, `shots` and `limits` to begin with.
-
-    Raises
-    ------
-    ValueError
-        If the cell is not bistable.
-    """
-
-    def __init__(
-        self,
-        board: ThermodynamicBoard,
-        *,
-        name: str,
-        cell: int = 1,
-        slot: int = 63,
-        quadratic: float = -1.0,
-        quartic: float = 1.0,
-        **kwargs: Any,
-    ) -> None:
-        if not (quadratic < 0 < quartic):
-            raise ValueError(
-                f"a cell with J2 = {quadratic:g} and J4 = {quartic:g} is not bistable; J2 < 0 < J4 is needed"
-            )
-        board.slots.check_number(slot)
-        super().__init__(board.driver, name=name, **kwargs)
-        if "drive" not in (kwargs.get("limits") or {}):
-            self.drive.limits = FULL_SCALE["bias"]
-        self.board = board
-        self.cell = cell
-        self.slot = slot
-        self.stiffness = (quadratic, quartic)
-        self._staged_board = False
-
-    def _parameters(self) -> dict[str, np.ndarray]:
-        cells, here = self.board.cells.last, self.cell - 1
-        bias, quadratic, quartic = np.zeros(cells), np.full(cells, 0.5), np.zeros(cells)
-        bias[here] = self.drive.last
-        quadratic[here], quartic[here] = self.stiffness
-        couplings = np.zeros((cells, cells))
-        return {"couplings": couplings, "bias": bias, "quadratic": quadratic, "cubic": 0 * bias, "quartic": quartic}
-
-    def acquire(self, status: AcquisitionStatus) -> None:
-        """Count on the board's thread, so that the board does nothing else meanwhile."""
-        self.board.do(lambda: super(BoardCellSwitch, self).acquire(status))
-
-    def count(self, status: AcquisitionStatus) -> tuple[int, int]:
-        """Sample the cell; count the signs of its states."""
-        driver = self.board.driver
-        before = (driver.slot, driver.slots, driver.read_cells, driver.shots, driver.input_mode, driver.function)
-        driver.load({self.slot: self._parameters()})
-        self._configure(self.slot, (self.slot,), (self.cell,), self.shots.last, "off", "samples")
-        try:
-            driver.run(progress=status.report, permit=self.go_on)
-            self.go_on()
-            on = int(np.count_nonzero(driver.samples() > 0))
-        finally:
-            self._configure(*before)
-        return on, self.shots.last - on
-
-    def _configure(self, *settings: Any) -> None:
-        names = ("slot", "slots", "read_cells", "shots", "input_mode", "function")
-        for name, value in zip(names, settings, strict=True):
-            setattr(self.board.driver, name, value)
-
-    def stage(self) -> list[object]:
-        """Make ready to count.
-
-        Raises
-        ------
-        LimitError
-            If the board has not as many cells in use.
-        """
-        if self.cell > self.board.cells.get():
-            raise LimitError(f"{self.name}: cell {self.cell} is not among the {self.board.cells.last} cells in use")
-        return super().stage()
-
-    def prepare_acquisition(self) -> None:
-        """Stage the board, unless it is already."""
-        if not self.board.staged:
-            self.board.stage()
-            self._staged_board = True
-
-    def release(self) -> None:
-        """Unstage the board, if it was staged from here."""
-        if self._staged_board:
-            self._staged_board = False
-            self.board.unstage()
-
-    def safety_steps(self) -> list[tuple[str, Callable[[], Any]]]:
-        """Those of the board."""
-        return self.board.safety_steps()

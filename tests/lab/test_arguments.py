@@ -9,7 +9,16 @@ from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lab.arguments import parameter_descriptions, parameter_type, plan_devices, plan_options, takes_seed, written
+from lab.arguments import (
+    DeviceArgument,
+    parameter_descriptions,
+    parameter_type,
+    plan_devices,
+    plan_options,
+    takes_seed,
+    written,
+)
+from protocols.ports import ActivationSwitch, QuantumDot
 
 
 class StoredThing:
@@ -184,9 +193,22 @@ def test_a_stored_run_is_loaded_by_its_name():
         command.make_context("evaluate", ["--run", "nosuch"])
 
 
-def test_devices_are_the_positional_arguments():
-    assert plan_devices(a_plan) == ["board"]
+def test_devices_are_the_positional_arguments_with_their_ports():
+    def several(dot: QuantumDot, switch: ActivationSwitch | Sequence[ActivationSwitch], *, gate: str = "NOT") -> None:
+        """Learn."""
+
+    assert [device.name for device in plan_devices(a_plan)] == ["board"]
     assert takes_seed(a_plan)
+    assert plan_devices(several) == [
+        DeviceArgument("dot", "QuantumDot", several=False),
+        DeviceArgument("switch", "ActivationSwitch", several=True),
+    ]
+
+
+def test_a_device_can_be_chosen_and_has_the_name_of_the_argument_otherwise():
+    command = click.Command("plan", params=[device.option for device in plan_devices(a_plan)])
+    assert command.make_context("plan", []).params == {"board": "board"}
+    assert command.make_context("plan", ["--board", "other"]).params == {"board": "other"}
 
 
 def test_help_comes_from_the_parameters_section_only():

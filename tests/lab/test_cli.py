@@ -294,6 +294,20 @@ def test_a_stored_program_is_evaluated_by_the_name_of_its_run():
     assert shown["start"]["plan_args"]["run"] == trained["run"]
 
 
+@pytest.mark.slow
+def test_a_stored_calibration_is_taken_by_the_name_of_its_run():
+    measured = last_json(lab("run", "switch_curve", "--shots", 500, "--no-figure", "--json").stdout)["result"]
+    learning = ["run", "learn_gate", "--epochs", 2, "--final-shots", 10, "--no-figure", "--json"]
+    (used,) = last_json(lab(*learning, "--calibration", "last").stdout)["result"]["calibrations"]
+    assert used["offset"] == measured["offset"]
+    shown = json.loads(lab("show", "last", "--json").stdout)
+    assert shown["start"]["plan_args"]["calibration"] == shown["start"]["arguments"]["calibration"]
+    lab(*QUICK)
+    refused = lab(*learning, "--calibration", "last")
+    assert refused.exit_code == 1
+    assert "allowed: finished runs of switch_curve and learn_gate" in " ".join(refused.stderr.split())
+
+
 def test_devices_check_and_safe_tell_about_the_station():
     signals = {(row["device"], row["signal"]): row for row in json.loads(lab("devices", "--json").stdout)}
     assert signals["board", "temperature"]["allowed"] == "0 to 4"

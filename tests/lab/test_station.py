@@ -13,6 +13,7 @@ from lab.station_file import read_station
 from sim_devices.visa import TwinVisaLibrary
 
 IDENTITY = "Szilard,TB256,SN0001,1.0"
+BOARD = '[devices.board]\nrole = "thermodynamic_board"\ninstrument = "board"\n'
 
 
 @contextmanager
@@ -66,11 +67,11 @@ def twin():
 
 
 def test_a_station_is_a_mapping_of_devices_by_the_names_of_its_file(twin):
-    assert list(twin) == ["board", "switch"]
+    assert list(twin) == ["board", "switch", "dot", "dot_switch", "photon", "photon_switch"]
     assert twin["board"].name == "board"
-    assert len(twin) == 2
+    assert len(twin) == 6
     assert "board" in twin
-    with pytest.raises(KeyError, match="it has: board, switch"):
+    with pytest.raises(KeyError, match="it has: board, switch, dot"):
         twin["oven"]
 
 
@@ -80,8 +81,17 @@ def test_a_station_says_what_it_is_for_the_record(twin):
     assert metadata["station_mode"] == twin.mode == "twin"
     assert metadata["station_seed"] == 1
     assert metadata["instruments"]["board"]["identity"] == IDENTITY
-    assert metadata["devices"] == {"board": "thermodynamic_board", "switch": "board_cell"}
-    assert metadata["bench"]["name"] == "thermodynamic_board"
+    assert metadata["devices"]["board"] == "thermodynamic_board"
+    assert metadata["devices"]["photon_switch"] == "photon_detection"
+    assert metadata["bench"]["name"] == "laboratory"
+
+
+def test_only_what_some_devices_need_is_opened():
+    with open_station("twin", seed=1, devices=["dot_switch"]) as station:
+        assert list(station) == ["dot", "dot_switch"]
+        assert "board" not in station.identities
+        assert len(station.identities) == 6
+        assert set(station.metadata()["instruments"]) == set(station.identities)
 
 
 def test_the_twin_has_a_clock_of_its_own(twin):
@@ -134,8 +144,10 @@ def test_two_stations_share_nothing(name):
 
 def test_safe_says_what_it_did_and_can_be_repeated(twin):
     done = twin.safe()
-    assert list(done) == ["board", "switch"]
+    assert list(done) == list(twin)
     assert "outputs off" in done["board"]
+    assert "gates at their safe voltages" in done["dot"]
+    assert "pulses off" in done["photon"]
     assert twin.safe() == done
 
 
@@ -176,7 +188,7 @@ def test_options_of_a_bench_are_checked_by_the_bench_and_named(tmp_path):
     path.write_text(text + "[bench.board.imperfections]\nadc_bitts = 12\n")
     with pytest.raises(StationError, match=r"mine.toml: bench.board.imperfections.adc_bitts: .*adc_bits"):
         open_station(path)
-    path.write_text(text.replace('bench = "thermodynamic_board"', 'bench = "kitchen"'))
+    path.write_text(text.replace('bench = "laboratory"', 'bench = "kitchen"'))
     with pytest.raises(StationError, match=r"station.bench: .*'kitchen'.*thermodynamic_board"):
         open_station(path)
 
@@ -271,9 +283,8 @@ def test_one_failure_closes_what_had_been_opened(tmp_path):
 def test_a_served_bench_is_a_station_over_tcp_with_one_owner_at_a_time(tmp_path):
     with ExitStack() as stack:
         server = stack.enter_context(serve_bench("twin", port=0, seed=3))
-        ((_, port),) = server.addresses.values()
-        path = tmp_path / "mine.toml"
-        path.write_text(read_station("tcp").path.read_text().replace("5025", str(port)))
+        path = bench_file(tmp_path, next(port for _, port in server.addresses.values()))
+        path.write_text(path.read_text().replace("board0", "board") + BOARD)
         with open_station(path) as station:
             station["board"].shots.set(5).wait(5)
             assert station["board"].shots.get() == 5

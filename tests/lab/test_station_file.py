@@ -117,6 +117,118 @@ def test_what_is_wrong_in_a_station_file_is_named_with_its_key_and_what_is_allow
     assert "mine.toml" in str(caught.value)
 
 
+BODIES = """
+[station]
+library = "twin"
+
+[instruments.dac]
+resource = "TCPIP0::qdac::5025::SOCKET"
+driver = "qdevil_qdac2"
+[instruments.meter]
+resource = "TCPIP0::dmm::5025::SOCKET"
+driver = "keysight_34465a"
+[instruments.sensor]
+resource = "TCPIP0::dmm2::5025::SOCKET"
+driver = "keysight_34465a"
+[instruments.scope]
+resource = "TCPIP0::scope::5555::SOCKET"
+driver = "rigol_ds1000z"
+[instruments.smu]
+resource = "GPIB0::24::INSTR"
+driver = "keithley_2400"
+[instruments.board]
+resource = "TCPIP0::board::5025::SOCKET"
+driver = "thermodynamic_board"
+
+[devices.dot]
+role = "quantum_dot"
+dac = "dac"
+ammeter = "meter"
+sensor_meter = "sensor"
+digitizer = "scope"
+bias_source = "smu"
+current_gain = "100 MV/A"
+current_range = "10 nA"
+sensor_gain = "1e7 V/A"
+sensor_range = "100 nA"
+trace_range = "4 nA"
+sensor_bandwidth = "40 kHz"
+bias_attenuation = 1e-3
+bias_limits = ["-10 mV", "10 mV"]
+[devices.dot.gates.plunger]
+channel = 2
+limits = ["-300 mV", "0.3 V"]
+slew = "100 mV/s"
+
+[devices.dot_switch]
+role = "dot_charge"
+instrument = "dot"
+gate = "plunger"
+span = ["9 mV", "11 mV"]
+integration_time = "100 us"
+shot_interval = "2 ms"
+tunnel_rate = "2 kHz"
+memory = 0.02
+
+[devices.board]
+role = "thermodynamic_board"
+instrument = "board"
+[devices.switch]
+role = "board_cell"
+instrument = "board"
+[devices.other]
+role = "board_cell"
+instrument = "board"
+cell = 2
+"""
+
+
+def test_cables_and_gates_are_read_with_their_units(station):
+    dot = station(text=BODIES).tables.devices["dot"]
+    assert dot.current_gain == pytest.approx(1e8)
+    assert dot.sensor_bandwidth == pytest.approx(4e4)
+    assert dot.bias_limits == pytest.approx([-0.01, 0.01])
+    gate = dot.gates["plunger"]
+    assert (gate.limits, gate.slew, gate.safe) == (pytest.approx([-0.3, 0.3]), pytest.approx(0.1), 0.0)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("channel = 2", "channel = 25", "devices.dot.gates.plunger.channel: .*less than or equal to 24, not 25"),
+        ("channel = 2", "chanel = 2", "gates.plunger.chanel: unknown key; allowed: channel, limits, slew, safe"),
+        ('"-300 mV", "0.3 V"', '"-300 mV"', "gates.plunger.limits: .* are no limits; write two quantities"),
+        ('"-300 mV", "0.3 V"', '"0.3 V", "-300 mV"', "the lower one comes first"),
+        ('"-300 mV", "0.3 V"', "-0.3, 0.3", "is no quantity"),
+        ('slew = "100 mV/s"', 'slew = "100 mV"', "gates.plunger.slew: '100 mV' is not a quantity in V/s"),
+        ('dac = "dac"', 'dac = "dca"', "devices.dot.dac: there is no instrument 'dca'; allowed: board, dac"),
+        ('instrument = "dot"', 'instrument = "board"', "dot_switch.instrument: there is no device of role quantum_dot"),
+        ('"9 mV", "11 mV"', "9, 11", "devices.dot_switch.span: 9 is no quantity"),
+    ],
+)
+def test_what_is_wrong_in_the_wiring_of_dots_is_named(station, old, new, message):
+    with pytest.raises(StationError, match=message):
+        station((old, new), text=BODIES)
+
+
+def test_a_switch_is_found_by_its_own_name_or_by_what_it_stands_on(station):
+    definition = station(text=BODIES)
+    assert definition.device_for("dot_switch", "ActivationSwitch") == "dot_switch"
+    assert definition.device_for("dot", "ActivationSwitch") == "dot_switch"
+    assert definition.device_for("dot", "QuantumDot") == "dot"
+    with pytest.raises(StationError, match=r"devices.board: switch, other stand on it; allowed: dot_switch, switch"):
+        definition.device_for("board", "ActivationSwitch")
+    with pytest.raises(StationError, match=r"devices.photon: is no PhotonKernel; allowed: none"):
+        definition.device_for("photon", "PhotonKernel")
+
+
+def test_what_some_devices_need_is_a_station_of_its_own(station):
+    needed = station(text=BODIES).needed_for(["dot_switch"])
+    assert list(needed.tables.devices) == ["dot", "dot_switch"]
+    assert list(needed.tables.instruments) == ["dac", "meter", "sensor", "scope", "smu"]
+    assert list(station(text=BODIES).needed_for(["switch", "board"]).tables.instruments) == ["board"]
+
+
 def test_a_byte_order_mark_before_a_station_file_is_no_part_of_it(tmp_path):
     path = tmp_path / "mine.toml"
     path.write_text(STATION, encoding="utf-8-sig")

@@ -6,7 +6,8 @@ from event_model import DocumentNames, schema_validators
 from ophyd.utils import LimitError
 from scipy.integrate import quad
 
-from lab.devices.activation_switch import BoardCellSwitch, fraction
+from lab.devices.activation_switch import fraction
+from lab.devices.board_cell import BoardCellSwitch
 from protocols.ports import ActivationSwitch, BoardProgram
 
 TEMPERATURE = 0.25
