@@ -1,47 +1,10 @@
 import re
-from collections.abc import Iterable, Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from event_model import compose_run
-from matplotlib import _pylab_helpers
-from matplotlib.figure import Figure
 
-from lab.catalogue import Run
-from lab.figures import FAMILIES, NothingToDrawError, draw, save
-from lab.journal import Journal
-from protocols import __all__ as plan_names
-from protocols.record import Record
-
-
-@pytest.fixture
-def stored(tmp_path):
-    """Store a run as a plan would."""
-
-    def store(plan: str, streams: Mapping[str, Iterable[Mapping[str, Any]]], **metadata: Any) -> Run:
-        journal = Journal(tmp_path)
-        run = compose_run(metadata={"plan_name": plan, "station": "twin", **metadata})
-        journal("start", run.start_doc)
-        for name, events in streams.items():
-            record, event = Record(name), None
-            for values in events:
-                record.put(**values)
-                if event is None:
-                    schema = record.describe()
-                    document, event, _ = run.compose_descriptor(
-                        name=name, data_keys=schema, configuration={}, object_keys={name: list(schema)}
-                    )
-                    journal("descriptor", document)
-                readings = record.read()
-                data = {key: reading["value"] for key, reading in readings.items()}
-                stamps = {key: reading["timestamp"] for key, reading in readings.items()}
-                journal("event", event(data=data, timestamps=stamps))
-        journal("stop", run.compose_stop(exit_status="success"))
-        return Run(journal.run_directory(run.start_doc["uid"]))
-
-    return store
+from lab.figures import draw
 
 
 def sweep(**columns: Any) -> list[dict[str, float]]:
@@ -76,15 +39,7 @@ def classes(labels: Any, predictions: Any, inputs: int) -> dict[str, Any]:
     return {"labels": labels, "predictions": predictions, "probabilities": probabilities, "inputs": pixels}
 
 
-def panels(figure: Figure) -> dict[str, Any]:
-    return {axes.get_ylabel(): axes for axes in figure.get_axes() if axes.get_visible() and axes.get_ylabel()}
-
-
-def test_every_plan_has_a_picture_of_its_own():
-    assert set(FAMILIES) == set(plan_names)
-
-
-def test_an_activation_curve_shows_points_with_errors_and_units(stored):
+def test_an_activation_curve_shows_points_with_errors_and_units(stored, panels):
     run = stored("activation_curve", {"primary": sweep()}, plan_args={"stiffness": [1, 0, 1], "temperature": 0.1})
     axes = panels(draw(run))
     assert set(axes) == {"mean (model units)", "variance (model units²)"}
@@ -94,7 +49,7 @@ def test_an_activation_curve_shows_points_with_errors_and_units(stored):
     assert len(mean.containers) == 1
 
 
-def test_a_bistable_cell_shows_its_sigmoid(stored):
+def test_a_bistable_cell_shows_its_sigmoid(stored, panels):
     points = sweep(
         probability=lambda drive: 1 / (1 + np.exp(-(drive - 0.25) / 0.5)),
         probability_standard_error=lambda drive: 0 * drive + 0.01,
@@ -104,7 +59,7 @@ def test_a_bistable_cell_shows_its_sigmoid(stored):
     assert re.fullmatch(r"offset 0\.250 ± 0\.0\d\d\nwidth 0\.500 ± 0\.0\d\d", legend)
 
 
-def test_training_on_digits_shows_curves_confusion_and_digits(stored):
+def test_training_on_digits_shows_curves_confusion_and_digits(stored, panels):
     labels = np.arange(40) % 10
     predictions = labels.copy()
     predictions[[3, 14]] = 8
@@ -131,18 +86,18 @@ def test_digits_all_read_right_or_all_wrong_can_be_drawn(stored, wrong):
     draw(stored("train_in_situ", streams, plan_args={"task": "digits"})).canvas.draw()
 
 
-def test_training_on_two_classes_shows_curves_and_confusion(stored):
+def test_training_on_two_classes_shows_curves_and_confusion(stored, panels):
     streams = learning() | {"evaluation": [classes([0, 1, 1, 0], [0, 1, 0, 0], 2)]}
     axes = panels(draw(stored("train_in_situ", streams, plan_args={"task": "xor"})))
     assert set(axes) == {"accuracy", "training loss", "class"}
 
 
-def test_training_cut_short_shows_its_series(stored):
+def test_training_cut_short_shows_its_series(stored, panels):
     figure = draw(stored("train_in_situ", {"learning": learning()["learning"]}, plan_args={"task": "xor"}))
     assert panels(figure)["loss"].get_xlabel() == "step"
 
 
-def test_a_genetic_run_shows_losses_and_the_function(stored):
+def test_a_genetic_run_shows_losses_and_the_function(stored, panels):
     z = np.linspace(0, 1, 25)
     streams = {
         "learning": [
@@ -159,7 +114,7 @@ def test_a_genetic_run_shows_losses_and_the_function(stored):
     assert np.allclose(axes["output y"].lines[1].get_ydata(), np.sin(z))
 
 
-def test_an_evaluation_shows_what_it_was_where_trained(stored):
+def test_an_evaluation_shows_what_it_was_where_trained(stored, panels):
     event = classes([0, 1, 2], [0, 1, 1], 4) | {
         "loss": 0.2,
         "trained_loss": 0.1,
@@ -170,43 +125,3 @@ def test_an_evaluation_shows_what_it_was_where_trained(stored):
     figure = draw(stored("evaluate", {"evaluation": [event]}, plan_args={"run": "0123456789"}))
     assert [patch.get_height() for patch in panels(figure)["loss"].patches] == [0.1, 0.2]
     assert "01234567" in figure.get_suptitle()
-
-
-def test_any_other_run_is_drawn_against_what_was_varied(stored):
-    events = [{"drive": 0.5 * n, "mean": np.arange(4.0) * n, "image": np.zeros(500), "word": "x"} for n in range(5)]
-    figure = draw(stored("scan", {"primary": events}, hints={"dimensions": [[["drive"], "primary"]]}))
-    axes = panels(figure)
-    assert set(axes) == {"mean (model units)"}
-    assert axes["mean (model units)"].get_xlabel() == "drive (model units)"
-    assert len(axes["mean (model units)"].lines) == 4
-
-
-def test_the_elements_of_an_event_are_named_once(stored):
-    figure = draw(stored("count", {"primary": [{"mean": np.arange(3.0), "spread": np.arange(3.0)}] * 2}))
-    (legend,) = figure.legends
-    assert [text.get_text() for text in legend.get_texts()] == [f"mean 0 = {place}" for place in (1, 2, 3)]
-
-
-def test_time_is_counted_from_the_start_of_the_run(stored):
-    run = stored("count", {"primary": [{"level": 1.0}] * 3}, hints={"dimensions": [[["time"], "primary"]]})
-    (axes,) = draw(run).get_axes()
-    assert axes.get_xlabel() == "time since the start of the run (s)"
-    assert all(0 <= second < 60 for second in axes.lines[0].get_xdata())
-
-
-@pytest.mark.parametrize("streams", [{}, {"primary": [{"word": "a"}]}])
-def test_a_run_without_numbers_is_refused(stored, streams):
-    with pytest.raises(NothingToDrawError, match="to draw"):
-        draw(stored("count", streams))
-
-
-def test_pictures_are_files_and_leave_no_global_state(stored, tmp_path):
-    run = stored("activation_curve", {"primary": sweep()}, plan_args={"stiffness": [1, 0, 1]})
-    path = save(run, tmp_path / "figure.png")
-    assert path.read_bytes().startswith(b"\x89PNG")
-    assert save(run, tmp_path / "figure.svg").stat().st_size > 1000
-    assert _pylab_helpers.Gcf.figs == {}
-    with pytest.raises(ValueError, match="not supported"):
-        save(run, tmp_path / "figure.xyz")
-    with pytest.raises(OSError, match="No such file"):
-        save(run, Path(tmp_path / "nosuch" / "figure.png"))
