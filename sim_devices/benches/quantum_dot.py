@@ -78,7 +78,7 @@ class DotCables:
     gate_attenuation: float = 1.0
     bias_attenuation: float = 1e-3
     excitation_attenuation: float = 1e-5
-    divider_resistance: float = in_unit(1e4, "ohm")
+    divider_resistance: float = in_unit(1e6, "ohm")
     current_gain: float = in_unit(1e8, "V/A")
     sensor_gain: float = in_unit(1e7, "V/A")
     sensor_bandwidth: float = in_unit(4e4, "Hz")
