@@ -258,6 +258,18 @@ def test_a_file_that_is_no_station_file_is_refused(tmp_path, content):
         read_station(path)
 
 
+@pytest.mark.parametrize(
+    ("text", "unit", "value"),
+    [("500 1/s", "1/s", 500.0), ("2 kHz", "1/s", 2000.0), ("3/s", "1/s", None), ("1 Mohm", "ohm", 1e6)],
+)
+def test_a_rate_is_a_quantity_too(text, unit, value):
+    if value is None:
+        with pytest.raises(ValueError, match="is no quantity"):
+            quantity(text, unit)
+    else:
+        assert quantity(text, unit) == pytest.approx(value)
+
+
 @given(st.text(max_size=120))
 def test_no_text_hangs_or_breaks_the_reading_of_a_quantity(text):
     begun = time.monotonic()
