@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from drivers.errors import ReplyError
+from lab.clock import Clock
 from lab.station_file import StationDefinition
 from lab.station_tables import (
     BoardCellTable,
@@ -17,14 +18,13 @@ from lab.station_tables import (
 if TYPE_CHECKING:
     from ophyd import Device
 
-    from lab.station import Clock
 
 Instruments = Mapping[str, Any]
 Devices = Mapping[str, Any]
 
 
 def make_device(
-    definition: StationDefinition, name: str, instruments: Instruments, devices: Devices, clock: "Clock"
+    definition: StationDefinition, name: str, instruments: Instruments, devices: Devices, clock: Clock
 ) -> "Device":
     """Make one device of a station; what it stands on is there already.
 
@@ -89,7 +89,7 @@ def _board_cell(definition: StationDefinition, name: str, table: BoardCellTable,
 
 
 def _quantum_dot(
-    definition: StationDefinition, name: str, table: QuantumDotTable, instruments: Instruments, clock: "Clock"
+    definition: StationDefinition, name: str, table: QuantumDotTable, instruments: Instruments, clock: Clock
 ) -> "Device":
     from lab.devices.dot_wiring import DotInstruments, DotWiring, Gate, VirtualGate, WiringError
     from lab.devices.quantum_dot import make_quantum_dot

@@ -8,19 +8,18 @@ import json
 import logging
 import os
 import tempfile
-import threading
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from importlib import import_module, resources
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import pyvisa
 from pymeasure.instruments import Instrument
 
 from drivers.errors import InstrumentError, ReplyError
 from lab.arguments import LARGEST_SEED
+from lab.clock import Clock, WallClock
 from lab.station_file import StationDefinition, StationError, quantity, read_station, station_names
 from lab.station_tables import DRIVERS, InstrumentTable
 
@@ -79,28 +78,6 @@ class CommunicationError(_Failures):
 
 class SafeStateError(_Failures):
     """Devices of a station could not be brought to their safe state."""
-
-
-class Clock(Protocol):
-    """The time of a station."""
-
-    def now(self) -> float:
-        """Return the time in s."""
-
-    def sleep(self, seconds: float) -> None:
-        """Let time pass, s."""
-
-
-class WallClock:
-    """The time of the laboratory."""
-
-    def now(self) -> float:
-        """Return the POSIX time in s."""
-        return time.time()
-
-    def sleep(self, seconds: float) -> None:
-        """Wait, s."""
-        threading.Event().wait(seconds)
 
 
 class Station(Mapping[str, "Device"]):
