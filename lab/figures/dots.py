@@ -83,7 +83,7 @@ def draw_coulomb_diamonds(run: Run, streams: Mapping[str, xr.Dataset]) -> Figure
 
 
 def draw_charge_stability(run: Run, streams: Mapping[str, xr.Dataset]) -> Figure:
-    """Sensor current over two gates, and its derivative, in which every change of a charge is a line."""
+    """Sensor current over two gates, and its derivative along both, in which every change of a charge is a line."""
     data, arguments = streams["primary"].sortby("step_voltage"), run.start.get("plan_args", {})
     first, second = arguments.get("gates", ("swept gate", "stepped gate"))
     gate, step = 1e3 * np.asarray(data["gate_voltage"])[0], 1e3 * np.asarray(data["step_voltage"])
@@ -92,13 +92,21 @@ def draw_charge_stability(run: Run, streams: Mapping[str, xr.Dataset]) -> Figure
     left, right = figure.subplots(1, 2, sharex=True, sharey=True)
     current, units = scaled(sensor, "A")
     _map(left, gate, step, current, f"sensor current ({units})")
-    slope, units = scaled(np.diff(sensor, axis=1) / np.diff(gate * 1e-3), "A/V")
-    _map(right, (gate[1:] + gate[:-1]) / 2, step, slope, f"derivative along the sweep ({units})", symmetric=True)
+    slope, units = scaled(_slope(sensor, gate, step), "A/V")
+    _map(right, gate, step, slope, f"derivative along the diagonal ({units})", symmetric=True)
     for axes in (left, right):
         axes.set(xlabel=f"{_words(first)} (mV)")
     left.set(ylabel=f"{_words(second)} (mV)")
     figure.suptitle("charge stability")
     return figure
+
+
+def _slope(sensor: Array, gate: Array, step: Array) -> Array:
+    """Return the derivative (steps, points), per volt, along the diagonal of two axes in mV."""
+    along = [
+        np.gradient(sensor, 1e-3 * axis, axis=place) if len(axis) > 1 else 0 for place, axis in ((1, gate), (0, step))
+    ]
+    return (along[0] + along[1]) / np.sqrt(2)
 
 
 def draw_qpc_trace(_run: Run, streams: Mapping[str, xr.Dataset]) -> Figure:

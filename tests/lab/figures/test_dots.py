@@ -88,7 +88,7 @@ def test_charge_stability_shows_current_and_derivative(stored, panels):
     run = stored("charge_stability", {"primary": lines}, plan_args={"gates": ["plunger", "plunger_2"]})
     axes = panels(draw(run))
     assert axes["plunger 2 (mV)"].get_xlabel() == "plunger (mV)"
-    assert {"sensor current (nA)", "derivative along the sweep (nA/V)"} <= set(axes)
+    assert {"sensor current (nA)", "derivative along the diagonal (nA/V)"} <= set(axes)
 
 
 def test_a_trace_shows_levels_filter_dwells_and_errors(stored, panels):
