@@ -188,16 +188,20 @@ class DeviceArgument:
         Name of the port in `protocols.ports` that the device must keep.
     several : bool
         Whether a sequence of devices will do as well.
+    description : str
+        What the plan says of it.
     """
 
     name: str
     port: str
     several: bool
+    description: str = ""
 
     @property
     def option(self) -> click.Option:
         """The option that chooses another device."""
-        description = f"Device of the station{', or several separated by commas' if self.several else ''}."
+        names = "its name, that of what it stands on, or several separated by commas" if self.several else "its name"
+        description = f"{self.description} Given is {names}.".strip()
         return click.Option(
             [f"--{self.name.replace('_', '-')}", self.name],
             default=self.name,
@@ -211,19 +215,20 @@ def plan_devices(plan: Callable[..., Any]) -> list[DeviceArgument]:
     """Return the devices a plan takes: its positional arguments."""
     positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
     parameters = inspect.signature(plan).parameters.values()
+    help_texts = parameter_descriptions(plan.__doc__ or "")
     return [
-        _device_argument(parameter.name, _annotation(plan, parameter))
+        _device_argument(parameter.name, _annotation(plan, parameter), help_texts.get(parameter.name, ""))
         for parameter in parameters
         if parameter.kind in positional
     ]
 
 
-def _device_argument(name: str, annotation: Any) -> DeviceArgument:
+def _device_argument(name: str, annotation: Any, description: str) -> DeviceArgument:
     """Take a port, or a union of it with a sequence of it."""
     members = typing.get_args(annotation) or (annotation,)
     several = any(typing.get_origin(member) in _SEQUENCES for member in members)
     port = next(member for member in members if typing.get_origin(member) is None)
-    return DeviceArgument(name, port.__name__, several)
+    return DeviceArgument(name, port.__name__, several, description)
 
 
 def takes_seed(plan: Callable[..., Any]) -> bool:
