@@ -205,8 +205,9 @@ def serve(station: str, address: str, port: int, seed: int) -> None:
     from lab.attended import terminable
     from lab.station import serve_bench
 
-    say("preparing the simulated instruments; the first time their physics is compiled, which takes a minute")
     with terminable(), serve_bench(station, address=address, port=port, seed=seed) as server:
+        say("preparing the simulated instruments; the first time their physics is compiled, which takes a minute")
+        server.bench.warm_up()
         for name, (host, number) in server.addresses.items():
             click.echo(f"{name} is at {host}:{number}")
         sys.stdout.flush()

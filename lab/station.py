@@ -4,14 +4,11 @@ The only module that knows of simulated instruments: a station on the twin, on t
 in its VISA library and its resource names, and in nothing else.
 """
 
-import json
 import logging
 import os
-import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from importlib import import_module, resources
-from pathlib import Path
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 import pyvisa
@@ -258,7 +255,9 @@ def _open_library(definition: StationDefinition, seed: int, opening: ExitStack) 
         bench = opening.enter_context(_open_bench(definition, seed))
         return visa.open_library(bench), "twin", bench.clock
     if library == "sim":
-        return _datasheets(), "sim", WallClock()
+        from lab.datasheets import open_datasheets
+
+        return open_datasheets(), "sim", WallClock()
     try:
         return pyvisa.ResourceManager("@py" if library == "py" else library).visalib, "hardware", WallClock()
     except (OSError, ValueError, pyvisa.errors.Error) as error:
@@ -284,24 +283,6 @@ def _open_bench(definition: StationDefinition, seed: int, *, flowing: bool = Fal
         raise definition.error("station.bench", str(error)) from error
     except benches.BenchOptionError as error:
         raise StationError(f"{definition.path}: bench.{error}") from error
-
-
-def _datasheets() -> Any:
-    """Return a private pyvisa-sim library that plays every definition of the package."""
-    from pyvisa_sim import parser
-    from pyvisa_sim.highlevel import SimVisaLibrary
-
-    merged: dict[str, Any] = {"spec": parser.SPEC_VERSION, "devices": {}, "resources": {}}
-    for entry in (resources.files("sim_devices") / "definitions").iterdir():
-        if entry.name.endswith(".yaml"):
-            with resources.as_file(entry) as path:
-                content = parser.parse_file(path)
-            merged["devices"] |= content["devices"]
-            merged["resources"] |= content["resources"]
-    with tempfile.TemporaryDirectory() as directory:
-        path = Path(directory) / "datasheets.yaml"
-        path.write_text(json.dumps(merged), encoding="utf-8")  # JSON is YAML
-        return SimVisaLibrary(str(path))
 
 
 def _connect(definition: StationDefinition, library: Any, clock: Clock, opening: ExitStack) -> dict[str, Any]:
@@ -415,7 +396,8 @@ def serve_bench(
     Yields
     ------
     sim_devices.server.Server
-        Listening, its physics compiled, with the ``addresses`` of the instruments by resource name.
+        Listening, with the ``addresses`` of the instruments by resource name; its ``bench.warm_up()`` compiles their
+        physics, which clients may not have the patience for.
 
     Raises
     ------
@@ -433,5 +415,4 @@ def serve_bench(
         _open_bench(definition, _checked_seed(seed) or 0, flowing=True) as bench,
         serve(bench, address, port) as server,
     ):
-        bench.warm_up()
         yield server

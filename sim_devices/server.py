@@ -80,13 +80,15 @@ class Server:
     ----------
     addresses : Mapping[str, tuple[str, int]]
         Host and port of every instrument, by resource name.
+    bench : Bench
+        The instruments.
     """
 
     def __init__(
         self, bench: Bench, listeners: Mapping[str, socket.socket], *, clients: int = 32, patience: float = 10.0
     ) -> None:
         self.addresses = {name: listener.getsockname()[:2] for name, listener in listeners.items()}
-        self._bench = bench
+        self.bench = bench
         self._listeners = dict(listeners)
         self._limit = clients
         self._patience = patience
@@ -137,7 +139,7 @@ class Server:
         try:
             connection, address = listener.accept()
             connection.setblocking(False)
-            open_session = functools.partial(self._bench.connect, name, f"{address[0]}:{address[1]}")
+            open_session = functools.partial(self.bench.connect, name, f"{address[0]}:{address[1]}")
             client = _Client(connection, open_session, self._forget, self._patience)
         except OSError as error:
             log.warning("could not accept a client of %s: %s", name, error)

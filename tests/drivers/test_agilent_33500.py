@@ -4,7 +4,6 @@ import contextlib
 import inspect
 import math
 import threading
-from importlib.resources import files
 
 import numpy as np
 import pytest
@@ -433,35 +432,3 @@ def test_whatever_is_set_in_whatever_order_a_limited_output_stays_within_its_lim
         voltage = persona.output(1).voltage(bench.clock.now() + np.arange(0, 1e-3, 1e-5)) * 2 * scale
         assert low - 1e-8 <= voltage.min()
         assert voltage.max() <= high + 1e-8
-
-
-# the datasheet
-
-
-@pytest.fixture
-def listed():
-    datasheet = files("sim_devices") / "definitions" / "agilent_33500.yaml"
-    driver = Agilent33500(RESOURCE, visa_library=f"{datasheet}@sim", timeout=500)
-    yield driver
-    driver.adapter.close()
-
-
-BEYOND_THE_FORMAT = {"arb_file", "phase"}
-
-
-def test_the_driver_sends_what_the_datasheet_lists(listed):
-    for name, value, *_ in REGISTERS:
-        if name not in BEYOND_THE_FORMAT and value != math.inf and (name, value) != ("amplitude", 0.00125):
-            setattr(listed, name, value)
-            assert getattr(listed, name) == pytest.approx(value)
-    listed.ext_trig_out = True
-    assert listed.ext_trig_out
-    listed.phase_sync()
-    listed.beep()
-    assert listed.ch_1.catalog == ("INT:\\BUILTIN\\EXP_RISE.arb",)
-    assert listed.ch_1.free_memory == 1_000_000
-
-
-def test_what_the_datasheet_refuses_raises(listed):
-    with pytest.raises(InstrumentError):
-        listed.frequency = 40e6

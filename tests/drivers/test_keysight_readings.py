@@ -1,7 +1,6 @@
 """Reading out the memory: on transcripts of the wire, and on the twin in process and over TCP."""
 
 import threading
-from importlib.resources import as_file, files
 
 import numpy as np
 import pytest
@@ -143,30 +142,6 @@ def test_text_is_asked_for_where_a_block_might_have_no_length():
         assert counter.acquire().tolist() == [2.0]
         assert counter.remove(2, wait=True).tolist() == [3.0, 4.0]
         assert counter.remove(1).tolist() == [5.0]
-
-
-# ---- the datasheets --------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(("kind", "resource"), [(Keysight34465A, METER), (Keysight53220A, COUNTER)])
-def test_what_the_driver_sends_is_in_the_datasheet(kind, resource, tmp_path):
-    name = kind.__name__.replace("Keysight", "keysight_").lower()
-    with as_file(files("sim_devices") / "definitions" / f"{name}.yaml") as datasheet:
-        (tmp_path / datasheet.name).write_text(datasheet.read_text())
-    driver = kind(resource, visa_library=f"{tmp_path / f'{name}.yaml'}@sim", timeout=500)
-    try:
-        assert driver.id.split(",")[1] == kind.__name__.replace("Keysight", "")
-        properties = {key for key in dir(kind) if key[0] != "_" and isinstance(getattr(kind, key), property)}
-        for key in sorted(properties - INHERITED - {"event_status"}):
-            value = getattr(driver, key)
-            if getattr(kind, key).fset and key not in ("data_format", "sample_interval"):
-                setattr(driver, key, value)
-                assert getattr(driver, key) == value
-        with pytest.raises(InstrumentError) as raised:
-            driver.execute("SAMP:COUN 0")
-        assert raised.value.code == -200
-    finally:
-        driver.adapter.close()
 
 
 # ---- the twin --------------------------------------------------------------------------------------------------------

@@ -1,7 +1,6 @@
 """The driver of the oscilloscope: its registers, how it samples, and records on the simulated instrument."""
 
 import threading
-from importlib.resources import files
 
 import numpy as np
 import pytest
@@ -159,37 +158,6 @@ def test_a_series_with_other_memories_says_so_in_a_subclass():
 
     with expected_protocol(Tall, []) as scope:
         assert scope.sampling(900, 1e-6) == pytest.approx((1e-4, 1_000, 1e-6))
-
-
-# the datasheet
-
-
-@pytest.fixture
-def listed():
-    datasheet = files("sim_devices") / "definitions" / "rigol_ds1000z.yaml"
-    scope = RigolDS1000Z(RESOURCE, visa_library=f"{datasheet}@sim", timeout=500)
-    yield scope
-    scope.adapter.close()
-
-
-def test_the_driver_sends_what_the_datasheet_lists(listed):
-    for name, value in {row[0]: row[1] for row in REGISTERS}.items():
-        if not name.startswith(("waveform_st", "trigger_lev")):
-            setattr(listed, name, value)
-            assert getattr(listed, name) == value
-    listed.ch_1.scale, listed.ch_1.offset, listed.ch_1.probe = 0.05, -1.5, 1.0
-    assert (listed.ch_1.scale, listed.ch_1.offset, listed.ch_1.probe) == (0.05, -1.5, 1.0)
-    listed.run()
-    listed.single()
-    listed.force_trigger()
-    listed.stop()
-    assert listed.sample_rate == 1e9
-    assert listed.preamble.yreference == 127
-
-
-def test_what_the_datasheet_refuses_raises(listed):
-    with pytest.raises(InstrumentError):
-        listed.memory_depth = 13_000
 
 
 # records on the twin

@@ -64,7 +64,7 @@ def test_the_stations_of_the_package_are_known_by_name_and_can_be_read():
         assert read_station(name).name == name
 
 
-def test_the_example_of_a_bench_can_be_read(tmp_path):
+def test_the_example_of_a_bench_can_be_read():
     example = Path(read_station("twin").path).with_name("bench.example.toml")
     assert read_station(example).tables.devices["board"].limits == {"temperature": [0.0, 1.0]}
 
