@@ -9,7 +9,8 @@ from pymeasure.instruments.validators import strict_discrete_set
 
 from drivers.errors import MissingReadingsError, OverloadError
 from drivers.keysight_readings import NOT_A_READING, SOURCES, KeysightReadings, is_reading
-from drivers.properties import boolean, choice, control, integer, meant, measurement, real, strict_integer, strict_real
+from drivers.properties import boolean, choice, control, integer, measurement, real, strict_integer, strict_real
+from drivers.replies import meant, unquoted
 
 FUNCTIONS = {"voltage": "VOLT", "current": "CURR"}
 LARGEST_RANGE = {"voltage": 1000.0, "current": 10.0}
@@ -45,14 +46,14 @@ class Keysight34465A(KeysightReadings):
         map_values=True,
         cast=str,
         maxsplit=0,
-        preprocess_reply=lambda reply: meant(reply.strip().strip("\"'").partition(":")[0], FUNCTIONS.values()),
+        preprocess_reply=lambda reply: meant(unquoted(reply).upper().removesuffix(":DC"), FUNCTIONS.values()),
     )
     configuration = measurement(
         "CONF?",
         """Get function, range and resolution, as in VOLT +1.0E+01,+1.0E-06 (str).""",
         cast=str,
         maxsplit=0,
-        preprocess_reply=lambda reply: reply.strip('"'),
+        preprocess_reply=unquoted,
     )
     voltage_range = real(
         "VOLT:RANG",
@@ -69,6 +70,9 @@ class Keysight34465A(KeysightReadings):
     )
     voltage_aperture = real(
         "VOLT:APER", """Control the aperture in s (float from 20e-6 to 1) in place of power line cycles.""", 20e-6, 1
+    )
+    shortest_aperture = measurement(
+        "VOLT:APER? MIN", """Get the least aperture of voltages in s (float): 20e-6 with option DIG, 200e-6 without."""
     )
     voltage_autozero = boolean(
         "VOLT:ZERO:AUTO", """Control whether every reading is followed by one of zero, subtracted from it (bool)."""

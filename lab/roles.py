@@ -50,7 +50,7 @@ def make_device(
         case QuantumDotTable() as table:
             return _quantum_dot(definition, name, table, instruments, clock)
         case PhotonKernelTable() as table:
-            return _photon_kernel(name, table, instruments)
+            return _photon_kernel(definition, name, table, instruments)
         case BoardCellTable() as table:
             return _board_cell(definition, name, table, devices)
         case DotSwitchTable() as table:
@@ -121,16 +121,21 @@ def _quantum_dot(
     return make_quantum_dot(DotInstruments(**chosen), wiring, name=name, clock=clock)
 
 
-def _photon_kernel(name: str, table: PhotonKernelTable, instruments: Instruments) -> "Device":
-    from lab.devices.photon_kernel import PhotonInstruments, PhotonKernel, PulseTiming
+def _photon_kernel(
+    definition: StationDefinition, name: str, table: PhotonKernelTable, instruments: Instruments
+) -> "Device":
+    from lab.devices.photon_kernel import PhotonInstruments, PhotonKernel, PulseTiming, TimingError
 
-    timing = PulseTiming(
-        modes=table.modes,
-        bin_time=table.bin_time,
-        period=table.period,
-        amplitude=table.amplitude,
-        gate_time=table.gate_time,
-    )
+    try:
+        timing = PulseTiming(
+            modes=table.modes,
+            bin_time=table.bin_time,
+            period=table.period,
+            amplitude=table.amplitude,
+            gate_time=table.gate_time,
+        )
+    except TimingError as error:
+        raise definition.error(f"devices.{name}.{error.key}", error.problem) from error
     chosen = PhotonInstruments(instruments[table.awg], instruments[table.counter])
     return PhotonKernel(chosen, timing, name=name, counter_channel=table.counter_channel, threshold=table.threshold)
 
@@ -164,11 +169,14 @@ def _photon_detection(definition: StationDefinition, name: str, table: PhotonSwi
     if table.least_clicks > table.pulses:
         allowed = f"from 1 to {table.pulses}, its pulses"
         raise definition.error(f"devices.{name}.least_clicks", f"{table.least_clicks} is not allowed; {allowed}")
-    return PhotonSwitch(
-        devices[table.instrument],
-        name=name,
-        pulses=table.pulses,
-        least_clicks=table.least_clicks,
-        efficiency=table.efficiency,
-        memory=table.memory,
-    )
+    try:
+        return PhotonSwitch(
+            devices[table.instrument],
+            name=name,
+            pulses=table.pulses,
+            least_clicks=table.least_clicks,
+            efficiency=table.efficiency,
+            memory=table.memory,
+        )
+    except ValueError as error:
+        raise definition.error(f"devices.{name}.least_clicks", str(error)) from error

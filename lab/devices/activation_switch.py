@@ -102,6 +102,7 @@ class ActivationSwitch(DriverDevice):
         limits = kwargs.pop("limits", None) or {}
         super().__init__(body.driver, name=name, **kwargs)
         self.body = body
+        self.stopped = body.stopped  # what stops one stops the other, which acquires for it
         self.span = span
         self.memory = memory
         self.drive.units = units

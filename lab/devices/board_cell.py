@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -104,25 +105,27 @@ class BoardCellSwitch(ActivationSwitch):
         driver = self.driver
         before = {name: getattr(driver, name) for name in BORROWED}
         driver.load({self.slot: self._parameters()})
-        conditions = {name: before[name] if value is None else value for name, value in self._conditions.items()}
-        self._configure(
-            slot=self.slot,
-            slots=(self.slot,),
-            read_cells=(self.cell,),
-            shots=self.shots.last,
-            input_mode="off",
-            function="samples",
-            sampling="reset",
+        conditions = {name: value for name, value in self._conditions.items() if value is not None}
+        wanted = {
+            "slot": self.slot,
+            "slots": (self.slot,),
+            "read_cells": (self.cell,),
+            "shots": self.shots.last,
+            "input_mode": "off",
+            "function": "samples",
+            "sampling": "reset",
             **conditions,
-        )
+        }
+        borrowed = {name: value for name, value in wanted.items() if value != before[name]}
+        self._configure(borrowed)
         try:
             driver.run(progress=status.report, permit=self.go_on)
             self.go_on()
             return Answers(driver.samples().ravel() > 0, driver.timestamps().ravel(), driver.run_time)
         finally:
-            self._configure(**before)
+            self._configure({name: before[name] for name in borrowed})
 
-    def _configure(self, **registers: Any) -> None:
+    def _configure(self, registers: Mapping[str, Any]) -> None:
         for name, value in registers.items():
             setattr(self.driver, name, value)
 

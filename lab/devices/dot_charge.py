@@ -10,14 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lab.devices.activation_switch import ActivationSwitch, Answers
-from lab.devices.quantum_dot import QuantumDot
+from lab.devices.quantum_dot import QuantumDot, Trace
 from lab.model import filter_occupation
 from lab.signals import AcquisitionStatus
 
 OVERSAMPLING = 8
 """Samples of the digitizer within one integration time."""
-LONGEST_TRACE = 1_200_000
-"""Samples of one trace; more shots than fit are taken in several."""
+LONGEST_TRACE = 120_000
+"""Samples of one trace; more shots than fit are taken in several. A digitizer fills all its memory, whose next size is
+ten times as large."""
 LEVEL_WINDOWS = 200
 """Integration times over which each level is measured."""
 LEAST_CONTRAST = 4.0
@@ -104,17 +105,18 @@ class DotChargeSwitch(ActivationSwitch):
         readings = []
         for edge in self.span:
             dot.place({self.gate: edge})
-            interval, samples = dot.record_trace(LEVEL_WINDOWS * OVERSAMPLING, self.integration_time / OVERSAMPLING)
-            readings.append(_windows(samples, self._samples(self.integration_time, interval)).mean(axis=1))
+            trace = dot.record_trace(LEVEL_WINDOWS * OVERSAMPLING, self.integration_time / OVERSAMPLING)
+            window = self._samples(self.integration_time, trace.interval)
+            readings.append(_windows(trace.samples, window).mean(axis=1))
         empty, occupied = (float(np.median(reading)) for reading in readings)
-        variance = max(float(np.var(reading, ddof=1)) for reading in readings)
-        if abs(occupied - empty) < LEAST_CONTRAST * math.sqrt(variance):
+        scatter = max(_scatter(reading) for reading in readings)
+        if abs(occupied - empty) < LEAST_CONTRAST * scatter:
             raise LevelsError(
                 f"{self.name}: {empty:.4g} A with the dot empty and {occupied:.4g} A with it occupied cannot be told "
-                f"apart; a reading scatters by {math.sqrt(variance):.2g} A, {LEAST_CONTRAST:g} times that is needed"
+                f"apart; a reading scatters by {scatter:.2g} A, {LEAST_CONTRAST:g} times that is needed"
             )
         self.levels = (empty, occupied)
-        self.noise_density = 2 * variance * self.integration_time
+        self.noise_density = 2 * scatter**2 * self.integration_time
 
     def ask(self, status: AcquisitionStatus) -> Answers:
         """Record the point contact at the drive, and read the dot at every shot."""
@@ -134,30 +136,29 @@ class DotChargeSwitch(ActivationSwitch):
     def _record(self, shots: int) -> tuple[NDArray[np.bool_], NDArray[np.float64], float]:
         """Record as many shots as fit into one trace; return outcomes, their times and the duration, s."""
         wanted = self.integration_time / OVERSAMPLING
-        longest = self.body.sample_interval(LONGEST_TRACE, wanted)
-        points = min(LONGEST_TRACE, math.ceil(shots * self.shot_interval / longest) + 1)
-        interval, samples = self.body.record_trace(points, wanted)
-        every = self._samples(self.shot_interval, interval)
-        count = min(shots, max(1, len(samples) // every))
-        window = min(self._samples(self.integration_time, interval), len(samples))
-        places = np.arange(count) * every
-        return self._outcomes(samples, interval, places, window), places * interval, len(samples) * interval
+        expected = self.body.sample_interval(LONGEST_TRACE, wanted)
+        points = min(LONGEST_TRACE, math.ceil(shots * self.shot_interval / expected) + 1)
+        trace = self.body.record_trace(points, wanted)
+        samples, every = len(trace.samples), self._samples(self.shot_interval, trace.interval)
+        places = np.arange(min(shots, max(1, samples // every))) * every
+        window = min(self._samples(self.integration_time, trace.interval), samples)
+        rest = max(0.0, self.shot_interval - trace.seconds)
+        self.body.clock.sleep(rest)
+        return self._outcomes(trace, places, window), places * trace.interval, trace.seconds + rest
 
-    def _outcomes(
-        self, samples: NDArray[np.float64], interval: float, places: NDArray[np.int64], window: int
-    ) -> NDArray[np.bool_]:
+    def _outcomes(self, trace: Trace, places: NDArray[np.int64], window: int) -> NDArray[np.bool_]:
         empty, occupied = self.levels
         if self.readout == "bayes":
             probability = filter_occupation(
-                samples,
-                interval,
+                trace.samples,
+                trace.interval,
                 levels=self.levels,
                 noise_density=self.noise_density,
                 rates=(self.tunnel_rate / 2, self.tunnel_rate / 2),
                 bandwidth=self.body.bandwidth.last,
             )
             return probability[places + window - 1] > 0.5
-        sums = np.concatenate([[0.0], np.cumsum(samples)])
+        sums = np.concatenate([[0.0], np.cumsum(trace.samples)])
         means = (sums[places + window] - sums[places]) / window
         return (means - (empty + occupied) / 2) * (occupied - empty) > 0
 
@@ -170,3 +171,8 @@ def _windows(samples: NDArray[np.float64], window: int) -> NDArray[np.float64]:
     """Return the samples as rows of `window` each, the rest left out."""
     count = max(1, len(samples) // window)
     return samples[: count * window].reshape(count, -1)
+
+
+def _scatter(readings: NDArray[np.float64]) -> float:
+    """Return the standard deviation of normal readings by their median deviation, which a rare jump leaves alone."""
+    return 1.4826 * float(np.median(np.abs(readings - np.median(readings))))

@@ -31,6 +31,11 @@ class DriverDevice(Device):
         Name in the record.
     limits : mapping of str to (low, high), optional
         Limits to put in place of the default ones, by signal name.
+
+    Attributes
+    ----------
+    stopped : threading.Event
+        Set when what is acquired is to end.
     """
 
     def __init__(
@@ -38,7 +43,7 @@ class DriverDevice(Device):
     ) -> None:
         self.driver = driver
         self._worker = ThreadPoolExecutor(1, thread_name_prefix=f"{name}-worker")
-        self._stopped = threading.Event()
+        self.stopped = threading.Event()
         super().__init__(name=name, **kwargs)
         for key, (low, high) in (limits or {}).items():
             self.limit(key, low, high)
@@ -76,7 +81,7 @@ class DriverDevice(Device):
 
     def trigger(self) -> AcquisitionStatus:
         """Begin an acquisition; the status is done when the results are there."""
-        self._stopped.clear()
+        self.stopped.clear()
         status = AcquisitionStatus(self)
         self.submit(lambda: self.acquire(status), status)
         return status
@@ -89,8 +94,20 @@ class DriverDevice(Device):
         AcquisitionStoppedError
             If it was.
         """
-        if self._stopped.is_set():
+        if self.stopped.is_set():
             raise AcquisitionStoppedError(f"{self.name}: the acquisition was stopped")
+
+    def begun(self) -> None:
+        """End what has just begun on the instruments, if the acquisition was stopped before there was anything to end.
+
+        Raises
+        ------
+        AcquisitionStoppedError
+            If it was stopped.
+        """
+        if self.stopped.is_set():
+            self.safety_steps()[0][1]()
+        self.go_on()
 
     def acquire(self, status: AcquisitionStatus) -> None:
         """Acquire and fill the result signals, on the device's thread."""
@@ -110,6 +127,7 @@ class DriverDevice(Device):
 
     def stage(self) -> list[object]:
         """Make ready to acquire; a failure leaves the device safe."""
+        self.stopped.clear()
         staged = super().stage()
         try:
             self.do(self.prepare_acquisition)
@@ -141,7 +159,7 @@ class DriverDevice(Device):
     def stop(self, *, success: bool = False) -> None:
         """End an acquisition now; its status fails."""
         super().stop(success=success)
-        self._stopped.set()
+        self.stopped.set()
         self.safety_steps()[0][1]()
 
     def safe(self) -> list[str]:
@@ -154,7 +172,7 @@ class DriverDevice(Device):
         ExceptionGroup
             Of the steps that failed.
         """
-        self._stopped.set()
+        self.stopped.set()
         done, failures = [], []
         for what, step in self.safety_steps():
             try:

@@ -40,6 +40,11 @@ class PhotonSwitch(ActivationSwitch):
         Largest correlation between one shot and the next that is admitted.
     **kwargs
         As of `ActivationSwitch`.
+
+    Raises
+    ------
+    ValueError
+        If even full overlap leaves the switch nearly always off.
     """
 
     def __init__(
@@ -57,6 +62,8 @@ class PhotonSwitch(ActivationSwitch):
         self.least_clicks = least_clicks
         self.efficiency = efficiency
         most = min(WIDEST, float(logit(betainc(least_clicks, pulses - least_clicks + 1, efficiency))))
+        if most <= -SPAN:
+            raise ValueError(f"{name}: {least_clicks} clicks of {pulses} pulses hardly ever come; fewer are needed")
         super().__init__(
             photon,
             name=name,

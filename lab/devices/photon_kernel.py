@@ -23,8 +23,27 @@ WRITE, READ = 1, 2
 NAMES = {WRITE: "WRITE", READ: "READ"}
 LEAST_POINTS = 8
 """Samples that a waveform of the AWG has at least."""
+SHORTEST_GATE = 1e-4
+"""Shortest gate that the counter times itself, s."""
 IDLE = 2e-6
 """Time that the AWG needs between two bursts, s."""
+
+
+class TimingError(ValueError):
+    """Pulses that do not fit into their period.
+
+    Attributes
+    ----------
+    key : str
+        Where, such as ``gate_time``.
+    problem : str
+        What is wrong, and what is allowed.
+    """
+
+    def __init__(self, key: str, problem: str) -> None:
+        super().__init__(f"{key}: {problem}")
+        self.key = key
+        self.problem = problem
 
 
 @dataclass(frozen=True)
@@ -59,8 +78,8 @@ class PulseTiming:
 
     Raises
     ------
-    ValueError
-        If the modes do not fit into a period.
+    TimingError
+        If modes or gate do not fit into a period, or the amplitude is not positive.
     """
 
     modes: int
@@ -70,11 +89,12 @@ class PulseTiming:
     gate_time: float
 
     def __post_init__(self) -> None:
-        if self.points * self.bin_time + IDLE > self.period:
-            raise ValueError(
-                f"{self.modes} modes of {self.bin_time:g} s and {IDLE:g} s between bursts do not fit into a period of "
-                f"{self.period:g} s"
-            )
+        if (least := self.points * self.bin_time + IDLE) > self.period:
+            raise TimingError("period", f"{self.period:g} s is too short for the modes; at least {least:g} s is needed")
+        if self.gate_time > self.period:
+            raise TimingError("gate_time", f"{self.gate_time:g} s is too long; up to a period is allowed")
+        if not self.amplitude > 0:
+            raise TimingError("amplitude", f"{self.amplitude:g} V is not allowed; above 0 V")
 
     @property
     def points(self) -> int:
@@ -107,9 +127,11 @@ class VectorSignal(HeldSignal):
             raise LimitError(f"{self.name}: {array.tolist()} is no direction; finite amplitudes, not all 0, are needed")
 
     def apply(self, value: Any) -> None:
-        """Keep the amplitudes; the pulse is shaped at the next trigger."""
-        super().apply(np.array(value, dtype=float))
-        self.parent.unshaped.add(self.attribute)
+        """Keep the amplitudes; a pulse that has changed is shaped at the next trigger."""
+        amplitudes = np.array(value, dtype=float)
+        if not np.array_equal(amplitudes, self.last):
+            self.parent.unshaped.add(self.attribute)
+        super().apply(amplitudes)
 
 
 class LightSignal(HeldSignal):
@@ -119,6 +141,18 @@ class LightSignal(HeldSignal):
         """Raise if `value` is no truth value."""
         if not isinstance(value, (bool, np.bool_)):
             raise ValueTypeError(f"{self.name}: {value!r} is neither True nor False")
+
+
+class GateTimeSignal(HeldSignal):
+    """How long the gate stays open: that of the pulses, or one that the counter times."""
+
+    def check_number(self, value: Any) -> None:
+        """Raise if there is no such gate."""
+        super().check_number(value)
+        if (pulsed := self.parent.timing.gate_time) != value < SHORTEST_GATE:
+            raise LimitError(
+                f"{self.name}: {value:g} s is neither {pulsed:g} s, with the pulses, nor {SHORTEST_GATE:g} s or more"
+            )
 
 
 class ShotsSignal(HeldSignal):
@@ -156,7 +190,7 @@ class PhotonKernel(DriverDevice):
     weights = driver_signal("weights", cls=VectorSignal, dims=("mode",))
     light = driver_signal("light", cls=LightSignal, dtype="boolean")
     shots = driver_signal("shots", cls=ShotsSignal, dtype="integer", limits=(1, MOST_ATTEMPTS))
-    gate_time = driver_signal("gate_time", cls=HeldSignal, units="s", limits=(1e-9, 1000))
+    gate_time = driver_signal("gate_time", cls=GateTimeSignal, units="s", limits=(1e-9, 1000))
     threshold = driver_signal("threshold", cls=HeldSignal, units="V", limits=(-5, 5))
 
     clicks = result_signal(numpy_type=np.int64)
@@ -226,8 +260,18 @@ class PhotonKernel(DriverDevice):
         self.click_probability.store(probability)
         self.click_probability_standard_error.store(error)
         self.counts.store(counts)
-        self.run_time.store(counts.size * self.timing.period)
+        self.run_time.store(counts.size * self.attempt_time)
         status.report(counts.size, counts.size)
+
+    @property
+    def timed(self) -> bool:
+        """Whether the counter times its gates itself."""
+        return self.gate_time.last != self.timing.gate_time
+
+    @property
+    def attempt_time(self) -> float:
+        """Time from one gate to the next, s."""
+        return self.gate_time.last if self.timed else self.timing.period
 
     def attempt(self, shots: int) -> NDArray[np.int64]:
         """Count at so many pulses, on the device's thread; return the counts of each attempt, shape (shots,)."""
@@ -241,9 +285,10 @@ class PhotonKernel(DriverDevice):
             gate_time=self.gate_time.last,
             threshold=self.threshold.last,
             channel=self.counter_channel,
-            source="external" if self.gate_time.last == self.timing.gate_time else "time",
+            source="time" if self.timed else "external",
         )
-        return counter.counts(shots, shots * max(self.timing.period, self.gate_time.last) + PATIENCE)
+        self.begun()
+        return counter.counts(shots, shots * self.attempt_time + PATIENCE)
 
     def _shape(self) -> None:
         """Give the AWG the pulses that have changed."""

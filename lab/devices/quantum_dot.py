@@ -4,127 +4,64 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from ophyd import Component, Kind
 
+from lab.clock import Clock
 from lab.devices.activation_switch import HeldSignal
+from lab.devices.dot_signals import (
+    BIAS,
+    ApertureSignal,
+    BiasSignal,
+    GateSignal,
+    IntervalSignal,
+    ShapeSignal,
+    SweepGateSignal,
+    SweepSignal,
+)
 from lab.devices.dot_wiring import DotInstruments, DotWiring
 from lab.devices.driver_device import DriverDevice
-from lab.signals import (
-    AcquisitionStatus,
-    ChoiceError,
-    DriverSignal,
-    LimitError,
-    ResultSignal,
-    ValueTypeError,
-    driver_signal,
-    result_signal,
-)
-
-if TYPE_CHECKING:
-    from lab.station import Clock
+from lab.signals import AcquisitionStatus, ResultSignal, driver_signal, result_signal
 
 Array = NDArray[np.float64]
 
 MEASUREMENTS = ("sweep", "conductance", "trace")
-BIAS = "bias"
-MOST_POINTS = 65536
 MOST_SAMPLES = 12_000_000
 ARRIVAL = 20e-6
 """A gate has arrived within so many volts of where it was sent: many steps of the DAC, little against any gate."""
 PATIENCE = 5.0
 """Seconds, beyond the time they take, that readings are waited for."""
+SINE = (0.004, 5.0)
+"""Least and largest amplitude of the lock-in's sine, which cannot be switched off, V rms."""
+FILTER_TIMES = 10.0
+"""Time constants after which the output of the lock-in has settled to one per cent, whatever its slope."""
 
 
 class GateMoveError(RuntimeError):
     """A gate did not arrive where it was sent."""
 
 
-class ShapeSignal(HeldSignal):
-    """A held quantity on which the shape of the results depends."""
+@dataclass(frozen=True, eq=False)
+class Trace:
+    """A record of the point contact.
 
-    def apply(self, value: Any) -> None:
-        """Keep `value`; results in the shape before are forgotten."""
-        super().apply(value)
-        self.parent.forget_results()
+    Attributes
+    ----------
+    samples : ndarray, shape (points,)
+        Current, A.
+    interval : float
+        Time between samples, s.
+    seconds : float
+        Time that the digitizer took for it, which fills its memory, s.
+    """
 
-
-class SweepSignal(ShapeSignal):
-    """Voltages of a sweep."""
-
-    def check_value(self, value: Any) -> None:
-        """Raise if `value` is no sequence of finite numbers; the limits of the gate are met when it is swept."""
-        try:
-            array = np.asarray(value, dtype=float)
-        except (TypeError, ValueError) as error:
-            raise ValueTypeError(f"{self.name}: {type(value).__name__} is no array of numbers: {error}") from None
-        if array.ndim != 1 or not 1 <= array.size <= MOST_POINTS:
-            raise ValueTypeError(f"{self.name}: shape {array.shape}; a list of 1 to {MOST_POINTS} voltages is needed")
-        if not np.isfinite(array).all():
-            raise LimitError(f"{self.name}: holds values that are not finite")
-
-    def apply(self, value: Any) -> None:
-        """Keep the voltages."""
-        super().apply(np.array(value, dtype=float))
-
-
-class IntervalSignal(HeldSignal):
-    """The time between samples of a trace: what the digitizer makes of it."""
-
-    def apply(self, value: Any) -> None:
-        """Keep the interval that the digitizer will use."""
-        super().apply(self.parent.sample_interval(self.parent.trace_points.last, value))
-
-
-class SweepGateSignal(HeldSignal):
-    """The name of what a sweep steps."""
-
-    def check_value(self, value: Any) -> None:
-        """Raise if there is no such gate."""
-        allowed = (*self.parent.gate_names, BIAS)
-        if value not in allowed:
-            raise ChoiceError(f"{self.name}: {value!r} is not one of {', '.join(allowed)}")
-
-
-class GateSignal(DriverSignal):
-    """The voltage of a gate or virtual gate: set is done when every gate that moves has arrived."""
-
-    @property
-    def limits(self) -> tuple[float, float]:
-        """Voltages it can take while the other gates are where they are, V."""
-        return self.parent.wiring.reach(self.attribute, self.parent.volts)
-
-    @limits.setter
-    def limits(self, limits: tuple[float, float]) -> None:
-        raise LimitError(f"{self.name}: limits of {limits}; those of gates are limits of their wiring")
-
-    def check_number(self, value: Any) -> None:
-        """Raise if `value` is no number within the limits of every gate that moves."""
-        self._limits = self.limits
-        super().check_number(value)
-
-    def fetch(self) -> float:
-        """Ask where the gates are."""
-        return self.parent.wiring.position(self.attribute, self.parent.actual_volts())
-
-    def write(self, value: float) -> None:
-        """Move the gates, and wait until they have arrived."""
-        self.parent.move(self.attribute, value)
-
-
-class BiasSignal(DriverSignal):
-    """The voltage between source and drain."""
-
-    def fetch(self) -> float:
-        """Ask the source."""
-        return float(self.parent.driver.bias_source.source_voltage) * self.parent.wiring.bias_attenuation
-
-    def write(self, value: float) -> None:
-        """Tell the source."""
-        self.parent.driver.bias_source.source_voltage = value / self.parent.wiring.bias_attenuation
+    samples: Array
+    interval: float
+    seconds: float
 
 
 class QuantumDot(DriverDevice):
@@ -152,8 +89,8 @@ class QuantumDot(DriverDevice):
     sweep_gate = driver_signal("sweep_gate", cls=SweepGateSignal, dtype="string", kind=Kind.omitted)
     sweep_values = driver_signal("sweep_values", cls=SweepSignal, units="V", dims=("point",), kind=Kind.omitted)
     settling_time = driver_signal("settling_time", cls=HeldSignal, units="s", limits=(1e-6, 100))
-    integration_time = driver_signal("integration_time", cls=HeldSignal, units="s", limits=(2e-5, 2))
-    excitation = driver_signal("excitation", cls=HeldSignal, units="V", limits=(4e-8, 5e-5))
+    integration_time = driver_signal("integration_time", cls=ApertureSignal, units="s", limits=(2e-5, 1))
+    excitation = driver_signal("excitation", cls=HeldSignal, units="V", limits=SINE)
     trace_interval = driver_signal("trace_interval", cls=IntervalSignal, units="s", limits=(1e-9, 1))
     trace_points = driver_signal(
         "trace_points", cls=ShapeSignal, dtype="integer", limits=(16, MOST_SAMPLES), units="samples"
@@ -182,13 +119,14 @@ class QuantumDot(DriverDevice):
         low, high = (edge / wiring.bias_attenuation for edge in wiring.bias_limits)
         driver.bias_source.protect(voltage=(low, high))
         self.limit("bias", *wiring.bias_limits)
+        self.limit("excitation", *(edge * wiring.excitation_attenuation for edge in SINE))
         held = {
             "measurement": "sweep",
             "sweep_gate": next(iter(wiring.gates)),
             "sweep_values": np.zeros(1),
             "settling_time": 1e-3,
             "integration_time": 1e-3,
-            "excitation": 1e-6,
+            "excitation": 0.1 * wiring.excitation_attenuation,
             "trace_interval": 1e-5,
             "trace_points": 10000,
             "level_empty": 0.0,
@@ -242,16 +180,17 @@ class QuantumDot(DriverDevice):
             self.gate(name).check_value(value)
             self.gate(name).apply(value)
 
-    def _send(self, targets: Mapping[str, float]) -> None:
-        """Ramp gates side by side, and wait until they have arrived."""
+    def _send(self, targets: Mapping[str, float]) -> float:
+        """Ramp gates side by side, wait until they have arrived, and return the time it took, s."""
         channels = {gate: self.driver.dac.channel(self.wiring.gates[gate].channel) for gate in targets}
-        durations = [channels[gate].ramp(volts) for gate, volts in targets.items()]
-        self.clock.sleep(max(durations, default=0.0))
+        seconds = max(channels[gate].ramp(volts) for gate, volts in targets.items())
+        self.clock.sleep(seconds)
         for gate, volts in targets.items():
             arrived = float(channels[gate].actual_voltage)
             if abs(arrived - volts) > ARRIVAL:
                 raise GateMoveError(f"{self.name}: {gate} is at {arrived:.6g} V and not at {volts:.6g} V")
         self._volts = {**self.volts, **targets}
+        return seconds
 
     # acquisition
 
@@ -270,10 +209,11 @@ class QuantumDot(DriverDevice):
                 signal.clear()
 
     def prepare_acquisition(self) -> None:
-        """Set the slews of the gates, and switch the bias on at 0 V."""
+        """Set the slews of the gates, and switch the bias on at 0 V with as little excitation as there can be."""
         for gate in self.wiring.gates.values():
             self.driver.dac.channel(gate.channel).slew = gate.slew
         self.actual_volts()
+        self._calm()
         source = self.driver.bias_source
         source.source_voltage = 0.0
         source.source_enabled = True
@@ -312,7 +252,7 @@ class QuantumDot(DriverDevice):
         """Step gates through voltages in one buffered line; return both currents, A, and the time it took, s."""
         dac, wiring = self.driver.dac, self.wiring
         points = len(next(iter(steps.values())))
-        self._send({gate: float(volts[0]) for gate, volts in steps.items()})
+        ramp = self._send({gate: float(volts[0]) for gate, volts in steps.items()})
         delay = self.settling_time.last + max(self._slewing(gate, volts) for gate, volts in steps.items())
         ranges = {
             self.driver.ammeter: wiring.current_range * wiring.current_gain,
@@ -329,12 +269,13 @@ class QuantumDot(DriverDevice):
             step_output=wiring.step_output,
         )
         dac.start_lists()
+        self.begun()
         readings = [meter.readings(points, points * dwell + PATIENCE) for meter in ranges]
         dac.finish_lists()
         self._volts = {**self.volts, **{gate: float(volts[-1]) for gate, volts in steps.items()}}
         status.report(points, total)
         current, sensor = readings
-        return current / wiring.current_gain, sensor / wiring.sensor_gain, np.array([points * dwell])
+        return current / wiring.current_gain, sensor / wiring.sensor_gain, np.array([ramp + points * dwell])
 
     def _slewing(self, gate: str, volts: Array) -> float:
         """Return the time that the largest step of a list takes, s."""
@@ -345,85 +286,93 @@ class QuantumDot(DriverDevice):
         if lock_in is None:
             raise ValueError(f"{self.name} has no lock-in; allowed measurements: sweep, trace")
         lock_in.sine_voltage = self.excitation.last / wiring.excitation_attenuation
-        excitation = float(lock_in.sine_voltage) * wiring.excitation_attenuation
-        steps = self._steps(self.sweep_values.last)
-        total, conductance = len(self.sweep_values.last), []
-        for index in range(total):
-            self._send({gate: float(volts[index]) for gate, volts in steps.items()})
-            self.clock.sleep(self.settling_time.last)
-            conductance.append(float(lock_in.x) / wiring.current_gain / excitation)
-            self.go_on()
-            status.report(index + 1, total)
+        try:
+            excitation = float(lock_in.sine_voltage) * wiring.excitation_attenuation
+            delay = max(self.settling_time.last, FILTER_TIMES * float(lock_in.time_constant))
+            steps = self._steps(self.sweep_values.last)
+            total, seconds, conductance = len(self.sweep_values.last), 0.0, []
+            for index in range(total):
+                seconds += delay + self._send({gate: float(volts[index]) for gate, volts in steps.items()})
+                self.clock.sleep(delay)
+                conductance.append(float(lock_in.x) / wiring.current_gain / excitation)
+                self.go_on()
+                status.report(index + 1, total)
+        finally:
+            self._calm()
         self.conductance.store(conductance)
-        self.run_time.store(total * self.settling_time.last)
+        self.run_time.store(seconds)
+
+    def aperture(self, seconds: float) -> float:
+        """Return the time nearest to `seconds` over which both meters can average, s."""
+        meters = (self.driver.ammeter, self.driver.sensor_meter)
+        return max(seconds, *(float(meter.shortest_aperture) for meter in meters))
 
     def _trace(self, status: AcquisitionStatus) -> None:
-        interval, samples = self.record_trace(self.trace_points.last, self.trace_interval.last)
+        trace = self.record_trace(self.trace_points.last, self.trace_interval.last)
         self.go_on()
-        self.trace_interval.store(interval)
-        self.trace.store(samples)
-        self.occupation.store(self.filtered(samples, interval))
-        self.run_time.store(interval * len(samples))
-        status.report(len(samples), len(samples))
+        self.trace_interval.store(trace.interval)
+        self.trace.store(trace.samples)
+        self.occupation.store(self.filtered(trace.samples, trace.interval))
+        self.run_time.store(trace.seconds)
+        status.report(len(trace.samples), len(trace.samples))
 
     def sample_interval(self, points: int, interval: float) -> float:
         """Return the interval that the digitizer will use for so many samples at most `interval` s apart, s."""
         return self.driver.digitizer.sample_interval(points, interval)
 
-    def record_trace(self, points: int, interval: float) -> tuple[float, Array]:
-        """Record the point contact, centred on its mean, on the device's thread.
+    def record_trace(self, points: int, interval: float) -> Trace:
+        """Record so many samples of the point contact, centred on its mean, on the device's thread.
 
-        Returns
-        -------
-        interval : float
-            Time between samples, s.
-        samples : ndarray, shape (points,)
-            A.
+        The samples are at most `interval` s apart.
         """
         wiring, digitizer, meter = self.wiring, self.driver.digitizer, self.driver.sensor_meter
         meter.arm(readings=1, range=wiring.sensor_range * wiring.sensor_gain, aperture=1e-3, delay=0.0)
         (centre,) = meter.readings(1, PATIENCE)
-        times, volts = digitizer.record(
-            wiring.digitizer_channel,
-            points=points,
-            interval=interval,
-            scale=wiring.trace_range * wiring.sensor_gain / 8,
-            offset=-float(centre),
-            timeout=points * interval + PATIENCE,
-        )
-        return float(times[1] - times[0]), volts / wiring.sensor_gain
+        channel, scale = wiring.digitizer_channel, wiring.trace_range * wiring.sensor_gain / 8
+        sampling = digitizer.arm([channel], points, interval, scale, offset=-float(centre))
+        self.begun()
+        seconds = sampling.depth * sampling.interval
+        digitizer.wait(seconds + PATIENCE)
+        times, volts = digitizer.waveform(channel)
+        return Trace(volts / wiring.sensor_gain, float(times[1] - times[0]), seconds)
 
     def filtered(self, samples: Array, interval: float) -> Array:
         """Return the probability of occupation given the samples up to each, NaN while the filter is not set up."""
-        if self.level_empty.last == self.level_occupied.last or self.noise_density.last <= 0:
+        levels, rates = (self.level_empty.last, self.level_occupied.last), (self.rate_in.last, self.rate_out.last)
+        if levels[0] == levels[1] or self.noise_density.last <= 0 or max(rates) <= 0:
             return np.full(len(samples), math.nan)
         from lab.model import filter_occupation
 
         return filter_occupation(
             samples,
             interval,
-            levels=(self.level_empty.last, self.level_occupied.last),
+            levels=levels,
             noise_density=self.noise_density.last,
-            rates=(self.rate_in.last, self.rate_out.last),
+            rates=rates,
             bandwidth=self.bandwidth.last,
         )
 
     # safety
 
     def safety_steps(self) -> list[tuple[str, Callable[[], Any]]]:
-        """Sweep ended, bias to 0 V and off, gates to their safe voltages."""
+        """End what is measured, bias to 0 V and off, gates to their safe voltages."""
         return [
-            ("sweep ended", self._end_sweep),
+            ("measurement ended", self._end_measurement),
             ("bias off", self._bias_off),
             ("gates at their safe voltages", self._gates_safe),
         ]
 
-    def _end_sweep(self) -> None:
-        failures = list(
-            _failures((self.driver.dac.stop_all, self.driver.ammeter.abort, self.driver.sensor_meter.abort))
-        )
+    def _end_measurement(self) -> None:
+        instruments = self.driver
+        ends = (instruments.dac.stop_all, instruments.ammeter.abort, instruments.sensor_meter.abort)
+        failures = list(_failures((*ends, instruments.digitizer.stop)))
         if failures:
-            raise ExceptionGroup("a sweep could not be ended", failures)
+            raise ExceptionGroup("a measurement could not be ended", failures)
+
+    def _calm(self) -> None:
+        """Let the lock-in excite the sample as little as it can."""
+        if self.driver.lock_in is not None:
+            self.driver.lock_in.sine_voltage = SINE[0]
 
     def _bias_off(self) -> None:
         source = self.driver.bias_source

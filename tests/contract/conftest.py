@@ -3,13 +3,19 @@
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from functools import cache
+from importlib import resources
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import pytest
 
 from lab import make_run_engine, open_station
+from lab.catalogue import Catalogue
 from lab.station import Station
+from lab.station_file import read_station
 
 
 @pytest.fixture(scope="session")
@@ -20,23 +26,38 @@ def station_name(pytestconfig: pytest.Config) -> str:
 @pytest.fixture(scope="session")
 def served(station_name: str) -> Iterator[None]:
     """For the station `tcp`: the bench behind it, in another process, unless somebody serves it already."""
-    if station_name != "tcp" or _listening(5025):
+    ports = _ports(station_name)
+    if station_name != "tcp" or all(map(_listening, ports)):
         yield
         return
-    command = [sys.executable, "-m", "lab", "serve", "--port", "5025"]
+    command = [sys.executable, "-m", "lab", "serve", "--port", str(min(ports))]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as server:
-        assert server.stdout is not None
-        for line in server.stdout:
-            if "5025" in line:
-                break
+        _wait_for(server, ports)
         yield
         server.terminate()
         server.wait(10)
 
 
+def _ports(station_name: str) -> set[int]:
+    resources = [table.resource.split("::") for table in read_station(station_name).tables.instruments.values()]
+    return {int(parts[2]) for parts in resources if parts[0] == "TCPIP0" and parts[-1] == "SOCKET"}
+
+
 def _listening(port: int) -> bool:
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def _wait_for(server: "subprocess.Popen[str]", ports: set[int]) -> None:
+    """Wait until the bench is compiled, and the server has said that it listens at every port."""
+    assert server.stdout is not None
+    waiting, said = set(ports), []
+    for line in server.stdout:
+        said.append(line)
+        waiting -= {port for port in waiting if line.rstrip().endswith(f":{port}")}
+        if not waiting:
+            return
+    raise AssertionError(f"the server ended and does not listen at {sorted(waiting)}: {''.join(said)}")
 
 
 @pytest.fixture
@@ -56,3 +77,52 @@ def computes(station: Station) -> None:
 @pytest.fixture
 def run_engine(station: Station, tmp_path: Path):
     return make_run_engine(station, directory=tmp_path)
+
+
+class Session(NamedTuple):
+    """A station that is open, and how plans are run on it and read back."""
+
+    station: Station
+    run: Callable[[Any], Any]
+    """Runs a plan to its end, and returns what it returns."""
+    record: Callable[[str], Any]
+    """Reads a stream of the last run from the catalogue."""
+
+
+@pytest.fixture(scope="module")
+def opened(station_name: str, served: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Any]]:
+    """Open devices of the station under test, once for equal arguments, until the module ends.
+
+    ``options`` are tables added to the station file of the twin, ``changes`` replace text in it; with either, other
+    stations are skipped.
+    """
+    with ExitStack() as stack:
+
+        @cache
+        def open_devices(*devices, options="", changes=(), seed=1):
+            directory, source = tmp_path_factory.mktemp("session"), station_name
+            if station_name == "sim" or ((options or changes) and station_name != "twin"):
+                pytest.skip("only the twin takes options, and datasheets compute nothing")
+            if options or changes:
+                text = (resources.files("lab") / "stations" / "twin.toml").read_text() + options
+                for old, new in changes:
+                    assert old in text
+                    text = text.replace(old, new)
+                source = directory / "changed.toml"
+                source.write_text(text)
+            station = stack.enter_context(open_station(source, seed=seed, devices=devices))
+            stack.callback(station.safe)
+            run_engine = make_run_engine(station, directory=directory)
+
+            def run(plan):
+                results = []
+
+                def kept():
+                    results.append((yield from plan))
+
+                run_engine(kept())
+                return results[0]
+
+            return Session(station, run, lambda stream: Catalogue(directory).find("last").read(stream))
+
+        yield open_devices

@@ -50,7 +50,9 @@ MEASUREMENTS = [
     ("id", "*IDN?", "Keysight Technologies,34465A,MY1,A", "Keysight Technologies,34465A,MY1,A"),
     ("configuration", "CONF?", '"VOLT +1.0E+01,+1.0E-06"', "VOLT +1.0E+01,+1.0E-06"),
     ("line_frequency", "SYST:LFR?", "+5.00000000E+01", 50),
+    ("shortest_aperture", "VOLT:APER? MIN", "+2.00000000E-04", 2e-4),
     ("shortest_interval", "SAMP:TIM? MIN", "+1.02000000E-03", 1.02e-3),
+    ("configuration", "CONF?", "'VOLT +1.0E+01,+1.0E-06'", "VOLT +1.0E+01,+1.0E-06"),
     ("points", "DATA:POIN?", "+12", 12),
     ("points", "DATA:POIN?", "+1.20000000E+01", 12),
     ("last_reading", "DATA:LAST?", "-4.79221344E-04 VDC", -4.79221344e-04),
@@ -58,6 +60,7 @@ MEASUREMENTS = [
     ("last_reading", "DATA:LAST?", "+9.90000000E+37 VDC", pytest.approx(math.nan, nan_ok=True)),
     ("event_status", "*ESR?", "+1", 1),
     ("operation_condition", "STAT:OPER:COND?", "+32", 32),
+    ("operation_condition", "STAT:OPER:COND?", "+3.20000000E+01", 32),
     ("questionable_condition", "STAT:QUES:COND?", "16384", 16384),
 ]
 
@@ -230,3 +233,11 @@ def test_errors_are_also_the_builtin_they_are(error, builtin):
 def test_constructing_a_driver_sends_nothing():
     with expected_protocol(Keysight34465A, []):
         pass
+
+
+def test_a_function_that_the_driver_does_not_serve_is_not_taken_for_another():
+    with (
+        expected_protocol(Keysight34465A, [("FUNC?", '"VOLT:AC"')]) as meter,
+        pytest.raises(ReplyError, match="VOLT:AC"),
+    ):
+        _ = meter.function

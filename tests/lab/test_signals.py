@@ -67,7 +67,7 @@ class Oven(DriverDevice):
         status.report(1, 4)
         if not self.driver.gate.wait(5):
             raise TimeoutError
-        if self._stopped.is_set():
+        if self.stopped.is_set():
             raise AcquisitionStoppedError("stopped")
         self.trace.store([1, 2, 3, 4])
         self.count.store(4)
