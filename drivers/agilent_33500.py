@@ -5,6 +5,7 @@ Every property of pymeasure's class is here under its name. None is dynamic: wha
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections.abc import Callable
@@ -157,7 +158,8 @@ class Agilent33500(ScpiInstrument, agilent33500.Agilent33500):
             pause.wait(POLL_INTERVAL)
 
     def shutdown(self) -> None:
-        """Switch both outputs off."""
-        for channel in self.channels.values():
-            channel.output = False
-        super().shutdown()
+        """Switch both outputs off, the second one also where the first one raises."""
+        with contextlib.ExitStack() as steps:
+            steps.callback(super().shutdown)
+            for channel in reversed(self.channels.values()):
+                steps.callback(setattr, channel, "output", False)

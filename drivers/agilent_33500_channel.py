@@ -29,6 +29,7 @@ from drivers.agilent_33500_limits import (
 )
 from drivers.arrays import block
 from drivers.properties import boolean, choice, control, measurement, real, strict_integer, strict_real
+from drivers.replies import names, on_or_off, unquoted
 
 FULL_SCALE = 32767
 """Code of the converter that stands for +1."""
@@ -148,7 +149,7 @@ class Agilent33500Channel(LimitedOutput, agilent33500.Agilent33500Channel):
             validator=strict_discrete_set,
             values={True: 1, False: 0, "on": 1, "ON": 1, "off": 0, "OFF": 0},
             map_values=True,
-            preprocess_reply=lambda reply: {"ON": "1", "OFF": "0"}.get(reply.upper(), reply),
+            cast=on_or_off,
         ),
         levels_of_output,
     )
@@ -205,7 +206,7 @@ class Agilent33500Channel(LimitedOutput, agilent33500.Agilent33500Channel):
             set_process=lambda name: name.strip('"'),
             cast=str,
             maxsplit=0,
-            get_process=lambda reply: reply.strip().strip('"'),
+            get_process=unquoted,
         ),
         levels_unchanged,
         adjusts_levels=True,
@@ -231,7 +232,7 @@ class Agilent33500Channel(LimitedOutput, agilent33500.Agilent33500Channel):
         """Get the names of the waveforms in volatile memory (tuple of str).""",
         cast=str,
         maxsplit=0,
-        get_process=lambda reply: tuple(name for name in (part.strip(' "') for part in reply.split(",")) if name),
+        get_process=names,
     )
     free_memory = measurement(
         "SOUR{ch}:DATA:VOL:FREE?",

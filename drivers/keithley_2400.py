@@ -18,12 +18,13 @@ from pymeasure.adapters import Adapter
 from drivers.errors import InstrumentTimeoutError
 from drivers.keithley_2400_source import Keithley2400Source
 from drivers.properties import choice, measurement
+from drivers.replies import meant
 
 ELEMENTS = {"VOLT": "voltage", "CURR": "current", "RES": "resistance", "TIME": "time", "STAT": "status"}
 NOT_A_NUMBER, OVERFLOW = 9.91e37, 9.9e37
 MEASUREMENT_SUMMARY = 1 << 0
 _SWITCH = re.compile(r"\b(ON|OFF)\b", re.IGNORECASE)
-_RESETS = re.compile(r"\*RST|\*RCL|:?SYST|:?FORM", re.IGNORECASE)
+_RESETS = re.compile(r"\*RST|\*RCL|SYST(?!:ERR)|FORM", re.IGNORECASE)
 
 
 class Keithley2400(Keithley2400Source):
@@ -51,7 +52,7 @@ class Keithley2400(Keithley2400Source):
 
     def write(self, command: str, **kwargs: Any) -> None:
         """Write one message, as `Keithley2400Source` does."""
-        if _RESETS.match(command):
+        if _RESETS.search(command):
             self._elements = None
         super().write(command, **kwargs)
 
@@ -85,7 +86,9 @@ class Keithley2400(Keithley2400Source):
             infinite beyond the range.
         """
         with self.lock:
-            return self._by_element(self.values(":READ?"))
+            numbers = self.values(":READ?")
+            self.check_errors()
+            return self._by_element(numbers)
 
     def _by_element(self, numbers: list[float]) -> dict[str, NDArray[np.float64]]:
         if self._elements is None:
@@ -190,9 +193,7 @@ class Keithley2400(Keithley2400Source):
 
     def is_buffer_full(self) -> bool:
         """Return whether the buffer is full, by a serial poll, which is answered also while a cycle goes on."""
-        with self.lock:
-            status = int(float(self.ask("*STB?"))) if self._visa is None else self._visa.read_stb()
-        return bool(status & MEASUREMENT_SUMMARY)
+        return bool(self.status_byte() & MEASUREMENT_SUMMARY)
 
     def wait_for_buffer(
         self, should_stop: Callable[[], bool] = lambda: False, timeout: float = 60, interval: float = 0.1
@@ -241,5 +242,4 @@ def _switched(reply: str) -> str:
 
 def _element(word: str) -> str:
     """Return the name of an element of a reading that the instrument tells in short or long form."""
-    upper = word.strip().upper()
-    return next(name for short, name in ELEMENTS.items() if upper.startswith(short))
+    return ELEMENTS[meant(word, ELEMENTS)]

@@ -22,7 +22,7 @@ COMPLIANCES = {"voltage": ":SENS:CURR:PROT", "current": ":SENS:VOLT:PROT"}
 OTHER = {"voltage": "current", "current": "voltage"}
 RAMP_INTERVAL = 0.02
 """Time between the steps of a ramp that a slew asks for, s."""
-_RESETS = re.compile(r"\*RST|\*RCL|:?SYST", re.IGNORECASE)
+_RESETS = re.compile(r"\*RST|\*RCL|SYST(?!:ERR)", re.IGNORECASE)
 _BUSY = re.compile(r":?INIT|\*TRG", re.IGNORECASE)
 
 
@@ -84,7 +84,7 @@ class Keithley2400Source(ScpiInstrument, PymeasureKeithley2400):
         with self.lock:
             if not self.limits.unlimited:
                 self._admit(command)
-            if _RESETS.match(command):
+            if _RESETS.search(command):
                 self._verified = False
             super().write(command, **kwargs)
             if "?" not in command and not _BUSY.match(command):

@@ -13,7 +13,8 @@ from pymeasure.instruments.validators import strict_discrete_set
 from drivers.channel import InstrumentChannel
 from drivers.errors import InstrumentTimeoutError
 from drivers.keysight_readings import KeysightReadings, is_reading
-from drivers.properties import boolean, choice, control, integer, meant, measurement, real, strict_integer, strict_real
+from drivers.properties import boolean, choice, control, integer, measurement, real, strict_integer, strict_real
+from drivers.replies import meant, unquoted
 
 FUNCTIONS = {"totalize": "TOT", "frequency": "FREQ"}
 GATE_SOURCES = {"time": "TIME", "external": "EXT", "input1": "INP1", "input2": "INP2", "advanced": "ADV"}
@@ -101,14 +102,14 @@ class Keysight53220A(KeysightReadings):
         map_values=True,
         cast=str,
         maxsplit=0,
-        preprocess_reply=lambda reply: meant(reply.strip().strip("\"'").split(" ")[0], FUNCTIONS.values()),
+        preprocess_reply=lambda reply: meant(unquoted(reply).split(" ")[0], FUNCTIONS.values()),
     )
     configuration = measurement(
         "CONF?",
         """Get function, parameters and channel, as in TOT +1.0E-001,(@1) (str).""",
         cast=str,
         maxsplit=0,
-        preprocess_reply=lambda reply: reply.strip('"'),
+        preprocess_reply=unquoted,
     )
     gate_source = choice(
         "SENS:TOT:GATE:SOUR",

@@ -15,7 +15,8 @@ from pymeasure.instruments.validators import strict_discrete_set
 
 from drivers.arrays import element_type, elements
 from drivers.errors import InstrumentTimeoutError, MemoryOverflowError, MissingReadingsError
-from drivers.properties import boolean, choice, control, meant, measurement, real, strict_integer
+from drivers.properties import boolean, choice, control, measurement, real, strict_integer
+from drivers.replies import meant
 from drivers.scpi import ScpiInstrument
 
 Readings = NDArray[np.float64]
@@ -38,7 +39,6 @@ def is_reading(values: Any) -> Any:
 
 def _format_meant(reply: str) -> str:
     """Return which format a reply stands for; the digits of text, as in ``ASC,9``, do not matter."""
-    reply = reply.replace("+", "")
     kind = reply.partition(",")[0]
     return meant(kind if meant(kind, ["ASC"]) == "ASC" else reply, FORMATS.values())
 
@@ -204,7 +204,9 @@ class KeysightReadings(ScpiInstrument):
         InstrumentError
             If nothing was measured.
         """
-        values = self._take(None if count is None else strict_integer(count, (1, 2_000_000)))
+        with self.lock:
+            values = self._take(None if count is None else strict_integer(count, (1, 2_000_000)))
+            self.check_errors()
         return np.where(is_reading(values), values, math.nan)
 
     def _as_text(self, query: str) -> Readings:
@@ -218,7 +220,7 @@ class KeysightReadings(ScpiInstrument):
         """Take readings as a block, which holds text where that is the format in force."""
         with self.lock:
             data_format, byte_order = self._encoding_in_force()
-            payload = self.read_array("R?" if count is None else f"R? {count}", dtype="u1").tobytes()
+            payload = self._ask_arrays(["R?" if count is None else f"R? {count}"], "u1")[0].tobytes()
             if data_format != "ASCii":
                 return elements(payload, element_type(data_format, byte_order)).astype(float)
             try:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,11 +11,10 @@ from pymeasure.instruments.validators import strict_discrete_set, strict_range
 
 from drivers.arrays import parse_list, short_list
 from drivers.errors import ReplyError
+from drivers.replies import meant, on_or_off, whole
 
 if TYPE_CHECKING:
     from drivers.wire import WireInstrument
-
-_MNEMONIC = re.compile(r"([A-Z]*)(\d*)")
 
 
 def control(query: str, command: str, docs: str, **options: Any) -> property:
@@ -54,7 +52,7 @@ def _understood(reading: property) -> Callable[[WireInstrument], Any]:
                 return reading.__get__(self)
             except ReplyError:
                 raise
-            except (ValueError, LookupError, TypeError) as error:
+            except (ValueError, LookupError, TypeError, ArithmeticError) as error:
                 raise self.misunderstood(error) from error
 
     return fget
@@ -69,18 +67,21 @@ def boolean(header: str, docs: str) -> property:
         validator=strict_discrete_set,
         values={True: 1, False: 0},
         map_values=True,
-        cast=_switch,
+        cast=on_or_off,
+        maxsplit=0,
     )
 
 
 def integer(header: str, docs: str, low: int, high: int) -> property:
     """Return a property that is a whole number from `low` to `high`."""
-    return control(f"{header}?", f"{header} %d", docs, validator=strict_integer, values=(low, high), cast=_whole)
+    return control(
+        f"{header}?", f"{header} %d", docs, validator=strict_integer, values=(low, high), cast=whole, maxsplit=0
+    )
 
 
 def real(header: str, docs: str, low: float, high: float = float("inf")) -> property:
     """Return a property that is a finite number from `low` to `high`."""
-    return control(f"{header}?", f"{header} %.9g", docs, validator=strict_real, values=(low, high))
+    return control(f"{header}?", f"{header} %.9g", docs, validator=strict_real, values=(low, high), maxsplit=0)
 
 
 def choice(header: str, docs: str, options: Mapping[Any, str]) -> property:
@@ -128,33 +129,3 @@ def strict_real(value: Any, limits: tuple[float, float]) -> float:
     if isinstance(value, (bool, np.bool_, str)) or not np.isfinite(value):
         raise ValueError(f"{value!r} is not a finite number")
     return float(strict_range(value, limits))
-
-
-def _whole(reply: str) -> int:
-    return int(float(reply))
-
-
-def _switch(reply: str) -> int:
-    return {"ON": 1, "OFF": 0}[reply] if reply.isalpha() else int(float(reply))
-
-
-def meant(reply: str, words: Iterable[str]) -> str:
-    """Return which of some words in short form a reply stands for, the reply itself if none.
-
-    Parameters
-    ----------
-    reply : str
-        Character or string data in short or long form, in any case: ``imm``, ``"IMMediate"``.
-    words : iterable of str
-        Short forms, with a numeric suffix where they have one; parts of one are separated by commas: ``REAL,32``.
-    """
-    parts = [_MNEMONIC.fullmatch(part.strip()) for part in reply.strip().strip("\"'").upper().split(",")]
-
-    def begins(word: str) -> bool:
-        wanted = [_MNEMONIC.fullmatch(part) for part in word.upper().split(",")]
-        return len(wanted) == len(parts) and all(
-            part and short and part[1].startswith(short[1]) and part[2] == short[2]
-            for part, short in zip(parts, wanted, strict=True)
-        )
-
-    return max(filter(begins, words), key=len, default=reply)

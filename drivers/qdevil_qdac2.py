@@ -14,13 +14,13 @@ from typing import Any
 from numpy.typing import ArrayLike
 from pymeasure.adapters import Adapter
 
-from drivers.arrays import short_list
 from drivers.channel import InstrumentChannel
 from drivers.errors import InstrumentTimeoutError, OutputLimitError
 from drivers.properties import choice, measurement, real, strict_integer
 from drivers.qdevil_qdac2_channel import Qdac2Channel, values_argument, voltages
 from drivers.qdevil_qdac2_generators import HIGHEST, SOURCES, switch
 from drivers.qdevil_qdac2_registers import overload
+from drivers.replies import names
 from drivers.scpi import ScpiInstrument
 
 CHANNELS = 24
@@ -335,7 +335,7 @@ class Qdac2(ScpiInstrument):
         """Get the names of the traces (tuple of str).""",
         cast=str,
         maxsplit=0,
-        get_process=lambda reply: tuple(filter(None, (name.strip().strip('"') for name in reply.split(",")))),
+        get_process=names,
     )
 
     def remove_traces(self) -> None:
@@ -350,7 +350,14 @@ class Qdac2(ScpiInstrument):
     def currents(self, channels: Sequence[int]) -> list[float]:
         """Measure the currents out of some channels at the same time, A; infinite beyond the range."""
         numbers = [self.channel(number).id for number in channels]
-        return [overload(value) for value in self.values(f"read? {short_list(numbers)}")]
+        return self.read_currents(f"read? (@{','.join(map(str, numbers))})")
+
+    def read_currents(self, query: str) -> list[float]:
+        """Ask for readings, A, infinite beyond the range, and raise errors that came with them."""
+        with self.lock:
+            values = self.values(query)
+            self.check_errors()
+            return [overload(value) for value in values]
 
     clock_source = choice(
         "syst:cloc:sour",

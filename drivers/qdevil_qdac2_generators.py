@@ -10,6 +10,7 @@ from pymeasure.instruments.validators import strict_discrete_set
 from drivers.channel import InstrumentChannel
 from drivers.errors import OutputLimitError
 from drivers.properties import choice, control, integer, measurement, real, strict_real
+from drivers.replies import unquoted
 
 if TYPE_CHECKING:
     from drivers.qdevil_qdac2_channel import Qdac2Channel
@@ -53,8 +54,7 @@ def switch(header: str, docs: str) -> property:
         validator=strict_discrete_set,
         values=(True, False),
         set_process=lambda on: "on" if on else "off",
-        cast=str,
-        get_process=lambda reply: {"on": True, "1": True, "off": False, "0": False}[reply.strip().lower()],
+        cast=bool,
     )
 
 
@@ -66,6 +66,7 @@ def rate(header: str, docs: str) -> property:
         docs,
         validator=lambda value, _: value if value == math.inf else strict_real(value, (SLOWEST, math.inf)),
         set_process=lambda value: f"{value:.9g}",
+        preprocess_reply=unquoted,
         get_process=lambda value: math.inf if value > INFINITE else value,
     )
 
@@ -156,7 +157,7 @@ class Generator(InstrumentChannel):
     )
     marker_start = marker("sour{ch}:{kind}:mark:star", "the start")
     marker_end = marker("sour{ch}:{kind}:mark:end", "the end")
-    marker_period_start = marker("sour{ch}:{kind}:mark:pst", "the start of each period")
+    marker_period_start = marker("sour{ch}:{kind}:mark:pstart", "the start of each period")
     marker_period_end = marker("sour{ch}:{kind}:mark:pend", "the end of each period")
 
     def reach(self, **changed: Any) -> Reach:
@@ -316,7 +317,7 @@ class ArbitraryWaveform(Generator):
             """Control the name of the trace (str).""",
             cast=str,
             maxsplit=0,
-            get_process=lambda reply: reply.strip().strip('"'),
+            get_process=unquoted,
         ),
     )
     scale = admitted(

@@ -154,8 +154,7 @@ class Qdac2ChannelRegisters(InstrumentChannel):
 
     def currents(self, query: str) -> list[float]:
         """Ask for readings, A; beyond the range they are infinite."""
-        with self.lock:
-            return [overload(value) for value in self.parent.values(self.insert_id(query))]
+        return self.parent.read_currents(self.insert_id(query))
 
     def fetch_currents(self) -> list[float]:
         """Return the readings of the last measurement, A, which stay in the buffer."""

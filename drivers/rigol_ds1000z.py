@@ -19,6 +19,7 @@ from pymeasure.instruments import Instrument
 from drivers.channel import InstrumentChannel
 from drivers.errors import InstrumentTimeoutError, ReplyError
 from drivers.properties import boolean, choice, control, integer, measurement, real, strict_integer
+from drivers.replies import unquoted, whole
 from drivers.scpi import ScpiInstrument
 
 CHANNELS = (1, 2, 3, 4)
@@ -88,7 +89,7 @@ class RigolChannel(InstrumentChannel):
         validator=lambda value, allowed: allowed[bool(value)],
         values={True: "20M", False: "OFF"},
         cast=str,
-        get_process=lambda reply: reply.strip().upper() != "OFF",
+        get_process=lambda reply: unquoted(reply).upper() != "OFF",
     )
 
 
@@ -135,22 +136,22 @@ class RigolDS1000Z(ScpiInstrument):
         "ACQ:MDEP %s",
         """Control the points in memory of a channel (int, one of `DEPTHS`, or None: the instrument chooses).""",
         validator=lambda value, _: "AUTO" if value is None else strict_integer(value, (1, 1_000_000_000)),
-        cast=lambda reply: None if reply.strip().upper() == "AUTO" else int(float(reply)),
+        cast=lambda reply: None if unquoted(reply).upper() == "AUTO" else whole(reply),
     )
     sample_rate = measurement("ACQ:SRAT?", """Get the rate of the samples in memory in Sa/s (float).""")
 
     trigger_mode = choice("TRIG:MODE", """Control what triggers (str, "edge").""", {"edge": "EDGE"})
     trigger_source = choice(
-        "TRIG:EDG:SOUR",
+        "TRIG:EDGE:SOUR",
         """Control whose edges trigger (str, "channel1" to "channel4", or "external" where a model has the input).""",
         _sources("external"),
     )
     trigger_slope = choice(
-        "TRIG:EDG:SLOP",
+        "TRIG:EDGE:SLOP",
         """Control which edges trigger (str, "rising", "falling" or "either").""",
         {"rising": "POS", "falling": "NEG", "either": "RFAL"},
     )
-    trigger_level = real("TRIG:EDG:LEV", """Control the level of the edge in V (float).""", -1e5, 1e5)
+    trigger_level = real("TRIG:EDGE:LEV", """Control the level of the edge in V (float).""", -1e5, 1e5)
     trigger_sweep = choice(
         "TRIG:SWE",
         """Control what happens without a trigger (str): "auto" records anyway, "normal" and "single" wait.""",
@@ -160,7 +161,7 @@ class RigolDS1000Z(ScpiInstrument):
         "TRIG:STAT?",
         """Get what the trigger does (str: "triggered", "waiting", "running", "auto" or "stopped").""",
         cast=str,
-        get_process=lambda reply: STATES[reply.strip().upper()],
+        get_process=lambda reply: STATES[unquoted(reply).upper()],
     )
 
     waveform_source = choice(
@@ -403,6 +404,7 @@ class RigolDS1000Z(ScpiInstrument):
                  for first in range(1, wanted + 1, LARGEST_PIECE[encoding])]
             )  # fmt: skip
             scale = self.preamble
+            self.check_errors()
         volts = codes.astype(float)
         volts -= scale.yorigin + scale.yreference
         volts *= scale.yincrement

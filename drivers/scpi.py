@@ -7,6 +7,7 @@ bound.
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from pymeasure.instruments import Instrument, SCPIMixin
 from drivers.arrays import block, element_type, elements
 from drivers.errors import ReplyError
 from drivers.properties import choice
+from drivers.replies import unquoted
 from drivers.wire import WireInstrument
 
 log = logging.getLogger(__name__)
@@ -68,7 +70,7 @@ class ScpiInstrument(WireInstrument, SCPIMixin, Instrument):
         reply = self.ask("SYST:ERR?")
         code, _, text = reply.partition(",")
         try:
-            return int(float(code)), text.strip().strip('"')
+            return int(float(code)), unquoted(text)
         except ValueError:
             self._out_of_step = True
             raise ReplyError(f"{self.name}: {reply[:80]!r} is no entry of an error queue") from None
@@ -157,7 +159,7 @@ class ScpiInstrument(WireInstrument, SCPIMixin, Instrument):
         )
 
     def read_arrays(self, *queries: str, dtype: str | None = None) -> list[NDArray[Any]]:
-        """Ask for several arrays in one message and return them flat, in native byte order.
+        """Ask for several arrays in one message and return them flat, in native byte order, if no error came with them.
 
         Parameters
         ----------
@@ -167,12 +169,18 @@ class ScpiInstrument(WireInstrument, SCPIMixin, Instrument):
             Element type of the blocks, such as "u4", where a reply has its own and does not follow the format in force.
         """
         with self.lock:
-            data_format, byte_order = self._encoding_in_force()
-            self.write(";:".join(queries))
-            if data_format == "ASCii" and dtype is None:
-                return self._read_reply(lambda: [_decimals(reply) for reply in self.read().split(";")])
-            element = element_type(data_format, byte_order, dtype)
-            return self._read_reply(lambda: [elements(data, element) for data in self._read_blocks(len(queries))])
+            arrays = self._ask_arrays(queries, dtype)
+            self.check_errors()
+            return arrays
+
+    def _ask_arrays(self, queries: Sequence[str], dtype: str | None = None) -> list[NDArray[Any]]:
+        """Do as `read_arrays` does, but leave errors to the next command."""
+        data_format, byte_order = self._encoding_in_force()
+        self.write(";:".join(queries))
+        if data_format == "ASCii" and dtype is None:
+            return self._read_reply(lambda: [_decimals(reply) for reply in self.read().split(";")])
+        element = element_type(data_format, byte_order, dtype)
+        return self._read_reply(lambda: [elements(data, element) for data in self._read_blocks(len(queries))])
 
     def read_array(self, query: str, *, dtype: str | None = None) -> NDArray[Any]:
         """Ask for one array and return it flat."""
@@ -195,6 +203,8 @@ class ScpiInstrument(WireInstrument, SCPIMixin, Instrument):
 
     def _read_separator(self, expected: bytes) -> None:
         found = self._read_exactly(1)
+        if found == b"\r":
+            found = self._read_exactly(1)
         if found != expected:
             raise ReplyError(f"{self.name}: {found!r} follows a block; {expected!r} was expected")
 

@@ -207,8 +207,7 @@ class SR830(WireInstrument, srs.SR830):
             self.check_errors()
 
     def _ready(self) -> bool:
-        with self.lock:
-            return bool(READY & (int(float(self.ask("*STB?"))) if self._visa is None else self._visa.read_stb()))
+        return bool(self.status_byte() & READY)
 
     # readings
 

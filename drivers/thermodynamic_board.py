@@ -137,7 +137,6 @@ class ThermodynamicBoard(ThermodynamicBoardRegisters):
         """
         with self._operation(), self.lock:
             messages = [self._program_message(slot, parameters) for slot, parameters in programs.items()]
-            self.write("*CLS")
             for message in messages:
                 self.write_bytes(message + b"\n")
             self.check_errors()
@@ -308,9 +307,11 @@ class ThermodynamicBoard(ThermodynamicBoardRegisters):
         """
         with self._operation():
             with self.lock:
+                sent = command or self._command
+                if command:
+                    self.note_errors()
                 if permit is not None:
                     permit()
-                sent = command or self._command
                 self.write(f"*CLS;:{command};*OPC" if command else "*OPC")
             try:
                 self._poll(sent, deadline, progress)
@@ -318,7 +319,7 @@ class ThermodynamicBoard(ThermodynamicBoardRegisters):
                 with contextlib.suppress(Exception):
                     self.abort()
                 raise
-            self.raise_first(self.read_errors(), sent)
+            self.raise_errors_of(sent)
 
     @contextlib.contextmanager
     def _operation(self) -> Iterator[None]:
@@ -412,11 +413,12 @@ class ThermodynamicBoard(ThermodynamicBoardRegisters):
         return reshaped(counts, (shape.slots, shape.rows, self.histogram_bins + 2), "the histogram")
 
     def shutdown(self) -> None:
-        """Bring the board to a safe state: no run, no noise, no outputs."""
-        self.abort()
-        self.noise_enabled = False
-        self.switch_outputs(False)
-        super().shutdown()
+        """Bring the board to a safe state, whatever fails on the way: no run, no noise, no outputs."""
+        with contextlib.ExitStack() as steps:
+            steps.callback(super().shutdown)
+            steps.callback(self.switch_outputs, False)
+            steps.callback(setattr, self, "noise_enabled", False)
+            steps.callback(self.abort)
 
 
 def _shots_of(

@@ -17,6 +17,7 @@ from drivers.properties import (
     strict_integer,
     strict_real,
 )
+from drivers.replies import names, unquoted, whole
 from drivers.scpi import ScpiInstrument
 
 SLOTS = 64
@@ -28,7 +29,11 @@ class ThermodynamicBoardRegisters(ScpiInstrument):
     # system and status
 
     capability = measurement(
-        "SYST:CAP?", """Get what the board can do, as key=value pairs (str).""", cast=str, maxsplit=0
+        "SYST:CAP?",
+        """Get what the board can do, as key=value pairs (str).""",
+        cast=str,
+        maxsplit=0,
+        preprocess_reply=unquoted,
     )
     uptime = measurement("SYST:UPT?", """Get the time since power-on in seconds (int).""", cast=int)
     board_temperature = measurement(
@@ -44,7 +49,7 @@ class ThermodynamicBoardRegisters(ScpiInstrument):
         """Get which session holds the lock as host:port, or NONE (str).""",
         cast=str,
         maxsplit=0,
-        preprocess_reply=lambda reply: reply.strip('"'),
+        preprocess_reply=unquoted,
     )
     error_count = measurement("SYST:ERR:COUN?", """Get the number of entries in the error queue (int).""", cast=int)
     event_enable = integer("*ESE", """Control which events set bit 5 of the status byte (int from 0 to 255).""", 0, 255)
@@ -81,7 +86,7 @@ class ThermodynamicBoardRegisters(ScpiInstrument):
         """Get what holds the interlock open, of LID, TEMP and RAIL (tuple of str, empty when closed).""",
         cast=str,
         maxsplit=0,
-        get_process=lambda reply: tuple(filter(None, reply.strip('"').split(","))),
+        get_process=names,
     )
     interlock_latch = boolean("INT:LATC", """Control whether an interlock once open stays so until cleared (bool).""")
     interlock_closed = measurement("INT?", """Get whether the interlock is closed (bool).""", cast=bool)
@@ -119,13 +124,13 @@ class ThermodynamicBoardRegisters(ScpiInstrument):
         validator=lambda value, _: _printable(value),
         cast=str,
         maxsplit=0,
-        preprocess_reply=lambda reply: reply.strip('"'),
+        preprocess_reply=unquoted,
     )
     model_state = measurement(
         "MOD:STAT?",
         """Get the state of the selected slot (str, EMPT, SHAD, LIVE or DIRT).""",
         cast=str,
-        preprocess_reply=lambda reply: reply.strip('"').upper()[:4],
+        preprocess_reply=lambda reply: unquoted(reply).upper()[:4],
     )
     checksum = measurement(
         "MOD:CRC?", """Get the CRC of the program in force (int).""", cast=lambda reply: int(reply.lstrip("#Hh"), 16)
@@ -147,7 +152,7 @@ class ThermodynamicBoardRegisters(ScpiInstrument):
         "INP:DWEL %s",
         """Control the shots per row of a sweep (int from 1 to 1000000, or None for `shots`).""",
         validator=lambda value, _: "COUN" if value is None else strict_integer(value, (1, 1000000)),
-        cast=lambda reply: None if reply.upper().startswith("COUN") else int(reply),
+        cast=lambda reply: None if unquoted(reply).upper().startswith("COUN") else whole(reply),
     )
     input_table_shape = measurement(
         "INP:TABL:DEF?",
@@ -254,7 +259,7 @@ class ThermodynamicBoardRegisters(ScpiInstrument):
         "CAL:DATE?",
         """Get when the board was calibrated (str, an ISO date).""",
         cast=str,
-        preprocess_reply=lambda reply: reply.strip('"'),
+        preprocess_reply=unquoted,
     )
     calibration_temperature = measurement(
         "CAL:TEMP?", """Get the temperature of the board at its calibration in degrees Celsius (float)."""
@@ -282,7 +287,7 @@ def _member(value: str, allowed: Any) -> str:
 
 
 def _function(reply: str) -> str:
-    return {"SAMP": "samples", "CAPT": "capture", "STAT": "statistics"}[reply.strip('"').upper()[:4]]
+    return {"SAMP": "samples", "CAPT": "capture", "STAT": "statistics"}[unquoted(reply).upper()[:4]]
 
 
 def _printable(name: str) -> str:

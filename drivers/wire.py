@@ -7,6 +7,7 @@ questions from answers, a late reply answers the next question, and binary repli
 from __future__ import annotations
 
 import contextlib
+import re
 import select
 import socket
 import threading
@@ -19,9 +20,13 @@ from pymeasure.adapters import Adapter, ProtocolAdapter, VISAAdapter
 from pymeasure.instruments import Instrument
 
 from drivers.errors import ConnectionLostError, InstrumentError, InstrumentTimeoutError, ReplyError
+from drivers.replies import on_or_off, whole
 
 READ_CHUNK = 1 << 20
+_IDENTITY = re.compile(r"[A-Za-z][^,]*(?:,[^,]*){3}")
 WIRE_ERRORS = (pyvisa.errors.VisaIOError, pyvisa.errors.InvalidSession, OSError)
+CASTS: dict[Any, Callable[[str], Any]] = {bool: lambda reply: bool(on_or_off(reply)), int: whole}
+"""How replies become what pymeasure's classes ask for, in every way in which instruments write it."""
 
 
 class WireInstrument(Instrument):
@@ -51,6 +56,7 @@ class WireInstrument(Instrument):
         self._command = ""
         self._identity: str | None = None
         self._out_of_step = False
+        self._unreported: list[tuple[int, str]] = []
         kwargs.setdefault("read_termination", "\n")
         kwargs.setdefault("write_termination", "\n")
         super().__init__(adapter, name, **kwargs)
@@ -96,7 +102,7 @@ class WireInstrument(Instrument):
                 raise _translated(error, self.name, command) from error
             reported = self._reported_after_timeout()
             if reported:
-                raise InstrumentError(*reported[0], command=command, instrument=self.name) from error
+                raise self._first_of(reported, command) from error
             raise InstrumentTimeoutError(f"{self.name}: no reply to {command!r} in time") from error
 
     def values(
@@ -108,12 +114,12 @@ class WireInstrument(Instrument):
         maxsplit: int = -1,
         **kwargs: Any,
     ) -> list[Any]:
-        """Ask for values, as pymeasure does, but raise ReplyError where one cannot be cast."""
+        """Ask for values, as pymeasure does, but raise ReplyError where one cannot be cast; see `CASTS`."""
         with self.lock:
             parts = super().values(command, separator, str, preprocess_reply, maxsplit, **kwargs)
             try:
-                return [bool(float(part)) if cast is bool else cast(part) for part in parts]
-            except (ValueError, LookupError) as error:
+                return [CASTS.get(cast, cast)(part) for part in parts]
+            except (ValueError, LookupError, ArithmeticError) as error:
                 raise self.misunderstood(error) from error
 
     def misunderstood(self, error: Exception) -> ReplyError:
@@ -124,7 +130,7 @@ class WireInstrument(Instrument):
     @contextlib.contextmanager
     def _exchange(self, command: str) -> Iterator[None]:
         if self._out_of_step:
-            self.resynchronise()
+            self._unreported += self.resynchronise()
         self._command = command
         try:
             yield
@@ -135,12 +141,14 @@ class WireInstrument(Instrument):
     def _reported_after_timeout(self) -> list[tuple[int, str]]:
         """Return the errors that explain a missing reply; empty when there are none or the instrument is mute."""
         try:
-            return [entry for entry in self.resynchronise() if not -499 <= entry[0] <= -400]
+            return self.resynchronise()
         except InstrumentTimeoutError:
             return []
 
     def resynchronise(self) -> list[tuple[int, str]]:
         """Clear the session, drop late replies, make sure who answers, and return the errors read on the way.
+
+        Query errors (-400 to -499) are not among them: a query that was given up leaves them.
 
         Raises
         ------
@@ -154,7 +162,7 @@ class WireInstrument(Instrument):
             try:
                 self._drain()
                 self._reidentify()
-                return self.read_errors()
+                return [entry for entry in self.read_errors() if not -499 <= entry[0] <= -400]
             except Exception:
                 self._out_of_step = True
                 raise
@@ -178,14 +186,24 @@ class WireInstrument(Instrument):
         while True:
             try:
                 reply = self.read().strip()
+            except UnicodeDecodeError:
+                reply = "the rest of a block"
             except WIRE_ERRORS as error:
                 raise _translated(error, self.name, "*IDN?") from error
-            if reply == self._identity or (self._identity is None and reply.count(",") == 3):
+            if reply == self._identity or (self._identity is None and _IDENTITY.fullmatch(reply)):
                 return
             if time.monotonic() > deadline:
                 raise ConnectionLostError(f"{self.name}: answered {reply[:80]!r} when asked who it is")
 
-    # identity and errors
+    # identity, status and errors
+
+    def status_byte(self) -> int:
+        """Return the status byte, by a serial poll, which is answered at any time, or else by `*STB?`."""
+        with self.lock:
+            if self._visa is not None:
+                with contextlib.suppress(NotImplementedError, pyvisa.errors.VisaIOError):
+                    return self._visa.read_stb()
+            return self.values("*STB?", cast=int)[0]
 
     @property
     def id(self) -> str:
@@ -198,6 +216,12 @@ class WireInstrument(Instrument):
         """Return what went wrong since the errors were read last, as (code, text), and let the instrument forget it."""
         raise NotImplementedError
 
+    def note_errors(self) -> None:
+        """Read the errors now, before something clears them; `check_errors` raises them later."""
+        with self.lock:
+            found = self.read_errors()
+            self._unreported += found
+
     def check_errors(self) -> list[tuple[int, str]]:
         """Raise the oldest error of the queue, the others as its notes; return an empty list if there is none.
 
@@ -206,18 +230,22 @@ class WireInstrument(Instrument):
         InstrumentError
             With `code`, `text` and the `command` sent last.
         """
-        with self.lock:
-            command = self._command
-            self.raise_first(self.read_errors(), command)
-            return []
+        self.raise_errors_of(self._command)
+        return []
 
-    def raise_first(self, entries: Sequence[tuple[int, str]], command: str) -> None:
-        """Raise the first of some error queue entries as what `command` caused, the others as its notes."""
-        if entries:
-            error = InstrumentError(*entries[0], command=command, instrument=self.name)
-            for code, text in entries[1:]:
-                error.add_note(f'then {code}, "{text}"')
-            raise error
+    def raise_errors_of(self, command: str) -> None:
+        """Raise the oldest error as what `command` caused, the others as its notes, if there are any."""
+        with self.lock:
+            self.note_errors()
+            entries, self._unreported = self._unreported, []
+            if entries:
+                raise self._first_of(entries, command)
+
+    def _first_of(self, entries: Sequence[tuple[int, str]], command: str) -> InstrumentError:
+        error = InstrumentError(*entries[0], command=command, instrument=self.name)
+        for code, text in entries[1:]:
+            error.add_note(f'then {code}, "{text}"')
+        return error
 
     check_get_errors = check_errors
     check_set_errors = check_errors
@@ -234,10 +262,20 @@ class WireInstrument(Instrument):
     # binary replies
 
     def ask_bytes(self, query: str, count: int) -> bytes:
-        """Write one query and return its reply of exactly `count` bytes, which nothing announces or ends."""
-        with self.lock, self._whole_payloads():
+        """Write one query and return its reply of exactly `count` bytes, which nothing announces.
+
+        Nothing ends it either, but a gateway may add a newline, which is dropped.
+        """
+        with self.lock:
             self.write(query)
-            return self._read_reply(lambda: self._read_exactly(count))
+            data = self._read_reply(lambda: self._read_whole(count))
+            if self._socket is not None:
+                self._drain()
+            return data
+
+    def _read_whole(self, count: int) -> bytes:
+        with self._whole_payloads():
+            return self._read_exactly(count)
 
     def _read_exactly(self, count: int) -> bytes:
         if self._visa is not None:

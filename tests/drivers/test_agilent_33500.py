@@ -289,6 +289,14 @@ def test_shutting_down_switches_both_outputs_off(awg, persona):
     assert (persona.on[1], persona.on[2]) == (False, False)
 
 
+def test_shutdown_switches_the_second_output_off_where_the_first_one_raises():
+    no_error = ("SYST:ERR?", '+0,"No error"')
+    exchange = [("OUTP1 0", None), ("SYST:ERR?", '-240,"Hardware error"'), no_error, ("OUTP2 0", None), no_error]
+    with expected_protocol(Agilent33500, exchange) as awg, pytest.raises(InstrumentError, match="-240"):
+        awg.shutdown()
+    assert awg.isShutdown
+
+
 @pytest.mark.parametrize("kind", ["garbled", "mute"])
 def test_after_a_lost_answer_the_next_one_is_understood(awg, bench, kind):
     assert awg.id.startswith("Agilent")

@@ -63,9 +63,12 @@ def test_every_command_raises_what_it_leaves_in_the_queue():
 def test_a_reading_configures_nothing_and_is_taken_by_the_elements_in_force():
     exchange = [
         (":READ?", "+1.05E-04,+2.0E+00"),
+        NO_ERROR,
         (":FORM:ELEM?", "CURRent,TIME"),
         (":READ?", "+9.91E37,+3.0E+00"),
+        NO_ERROR,
         (":READ?", "-9.9E37,+3.0E+00"),
+        NO_ERROR,
     ]
     with expected_protocol(Keithley2400, exchange) as smu:
         assert smu.current == 1.05e-4
@@ -74,12 +77,34 @@ def test_a_reading_configures_nothing_and_is_taken_by_the_elements_in_force():
 
 
 def test_a_reading_without_the_element_wanted_is_not_understood():
-    exchange = [(":READ?", "1,2"), (":FORM:ELEM?", "CURR,TIME")]
+    exchange = [(":READ?", "1,2"), NO_ERROR, (":FORM:ELEM?", "CURR,TIME")]
     with expected_protocol(Keithley2400, exchange) as smu, pytest.raises(ReplyError, match="no voltage"):
         _ = smu.voltage
-    exchange = [(":READ?", "1,2,3"), (":FORM:ELEM?", "CURR,TIME")]
+    exchange = [(":READ?", "1,2,3"), NO_ERROR, (":FORM:ELEM?", "CURR,TIME")]
     with expected_protocol(Keithley2400, exchange) as smu, pytest.raises(ReplyError, match="3 numbers"):
         smu.readings()
+
+
+def test_elements_are_understood_quoted_and_others_are_not():
+    with expected_protocol(Keithley2400, [(":FORM:ELEM?", "\"CURR\", 'voltage'")]) as smu:
+        assert smu.data_elements == ("current", "voltage")
+    with (
+        expected_protocol(Keithley2400, [(":FORM:ELEM?", "CURR,MATH")]) as smu,
+        pytest.raises(ReplyError, match="MATH"),
+    ):
+        _ = smu.data_elements
+
+
+def test_a_reading_that_comes_with_an_error_raises():
+    exchange = [(":READ?", "1,2"), ("SYST:ERR?", '802,"OUTPUT blocked by interlock"'), NO_ERROR]
+    with expected_protocol(Keithley2400, exchange) as smu, pytest.raises(InstrumentError, match=r"READ.* 802"):
+        smu.readings()
+
+
+@pytest.mark.parametrize("reply", ["+7", "7.0", "+7.000000E+00"])
+def test_whole_numbers_of_pymeasures_own_properties_are_understood(reply):
+    with expected_protocol(Keithley2400, [(":SENSE:AVERAGE:COUNT?", reply)]) as smu:
+        assert smu.filter_count == 7
 
 
 @pytest.mark.parametrize("reply", ["1", "ON", "on", "+1.0E0"])

@@ -117,13 +117,29 @@ def test_the_source_is_looked_at_once_and_again_after_a_reset():
         (":SENS:CURR:PROT?", "1E-4"),
         (":SENS:FUNC?", '"CURR:DC"'),
     ]
-    reset = [("*RST", None), ("SYST:ERR?", '0,"No error"'), ("SYST:ERR?", '0,"No error"')]
-    exchange = [*looks, (":READ?", "1"), (":FORM:ELEM?", "CURR"), (":READ?", "2"), *reset, *looks, (":READ?", "3")]
-    with expected_protocol(Keithley2400, [*exchange, (":FORM:ELEM?", "CURR")]) as smu:
+    no_error, elements = ("SYST:ERR?", '0,"No error"'), (":FORM:ELEM?", "CURR")
+    reset = [("*RST", None), no_error, no_error]
+    exchange = [*looks, (":READ?", "1"), no_error, elements, (":READ?", "2"), no_error]
+    again = [*reset, *looks, (":READ?", "3"), no_error, elements]
+    with expected_protocol(Keithley2400, exchange + again) as smu:
         smu.protect(voltage=VOLTAGE, current=CURRENT)
         assert (smu.current, smu.current) == (1, 2)
         smu.reset()
         assert smu.current == 3
+
+
+@pytest.mark.parametrize("message", ["*RST", ":SOUR:CLE;*RST", ":SYST:PRES", "SOUR:DEL 1;:SYSTem:POSetup RST"])
+def test_a_reset_anywhere_in_a_message_is_noticed(message):
+    no_error = ("SYST:ERR?", '0,"No error"')
+    look = [(":SOUR:FUNC?", "VOLT"), (":OUTP?", "1"), (":SOUR:VOLT?", "0"), (":SENS:CURR:PROT?", "1")]
+    exchange = [*look[:3], (":SENS:CURR:PROT?", "1E-4"), (":SENS:FUNC?", '"CURR:DC"'), (":READ?", "1"), no_error]
+    exchange += [(":FORM:ELEM?", "CURR"), (message, None), no_error, *look]
+    with expected_protocol(Keithley2400, exchange) as smu:
+        smu.protect(voltage=VOLTAGE, current=CURRENT)
+        assert smu.current == 1
+        smu.write(message)
+        with pytest.raises(OutputLimitError, match="compliance"):
+            _ = smu.current
 
 
 def test_what_is_harmless_passes():

@@ -47,7 +47,9 @@ def floats(*values, code="<f8"):
     ],
 )
 def test_a_block_is_read_in_every_format(name, order, payload):
-    with expected_protocol(Keysight34465A, [("FORM?", name), ("FORM:BORD?", order), ("R?", payload)]) as meter:
+    with expected_protocol(
+        Keysight34465A, [("FORM?", name), ("FORM:BORD?", order), ("R?", payload), NO_ERROR]
+    ) as meter:
         readings = meter.take()
     if name == "ASC,9":
         np.testing.assert_allclose(readings, [-0.498748741, -0.435163427, -1.33118686e37])
@@ -58,7 +60,8 @@ def test_a_block_is_read_in_every_format(name, order, payload):
 
 @pytest.mark.parametrize("reply", [b"#10\n", b"#3000\n"])
 def test_an_empty_block_holds_no_readings(reply):
-    with expected_protocol(Keysight34465A, [("FORM?", "ASC,9"), ("FORM:BORD?", "NORM"), ("R? 5", reply)]) as meter:
+    exchange = [("FORM?", "ASC,9"), ("FORM:BORD?", "NORM"), ("R? 5", reply), NO_ERROR]
+    with expected_protocol(Keysight34465A, exchange) as meter:
         assert meter.take(5).size == 0
 
 
@@ -133,9 +136,13 @@ def test_text_is_asked_for_where_a_block_might_have_no_length():
         ("FORM:BORD SWAP", None),
         NO_ERROR,
         ("FETC?", "+1.00000000000000E+000,+9.91000000000000E+037"),
+        NO_ERROR,
         ("READ?", "+2.00000000000000E+000"),
+        NO_ERROR,
         ("DATA:REM? 2,WAIT", "3,4"),
+        NO_ERROR,
         ("DATA:REM? 1", "5"),
+        NO_ERROR,
     ]
     with expected_protocol(Keysight53220A, exchange) as counter:
         np.testing.assert_equal(counter.fetch(), [1.0, np.nan])

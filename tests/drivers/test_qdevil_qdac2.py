@@ -16,6 +16,7 @@ CHANNEL_CONTROLS = [
     ("triggered_voltage", 0.123456789, "sour3:volt:trig 0.123456789", "+1.23456789E-01"),
     ("slew", 0.1, "sour3:volt:slew 0.1", "0.1"),
     ("slew", math.inf, "sour3:volt:slew inf", "+9.9E+37"),
+    ("slew", math.inf, "sour3:volt:slew inf", '"INF"'),
     ("list_dwell", 1e-3, "sour3:list:dwel 0.001", "1e-3"),
     ("list_count", -1, "sour3:list:coun -1", "-1"),
     ("list_direction", "down", "sour3:list:dir down", "DOWN"),
@@ -50,9 +51,10 @@ WAVE_CONTROLS = [
     ("delay", 1.0, "del 1", "1"),
     ("trigger_source", "bus", "trig:sour bus", "BUS"),
     ("continuous", True, "init:cont on", "ON"),
+    ("continuous", False, "init:cont off", "+0"),
     ("marker_start", 1, "mark:star 1", "1"),
     ("marker_end", 2, "mark:end 2", "2"),
-    ("marker_period_start", 3, "mark:pst 3", "3"),
+    ("marker_period_start", 3, "mark:pstart 3", "3"),
     ("marker_period_end", 4, "mark:pend 4", "4"),
     ("frequency", 0.5, "freq 0.5", "0.5"),
     ("span", 0.2, "span 0.2", "0.2"),
@@ -105,6 +107,7 @@ def test_every_setting_of_a_waveform_is_sent_checked_and_read(wave, name, value,
         ("triangle", "duty_cycle", 75.0, "sour1:tri:dcyc 75", "75"),
         ("awg", "scale", -0.5, "sour1:awg:scal -0.5", "-0.5"),
         ("awg", "trace", "Ramp", 'sour1:awg:def "Ramp"', '"Ramp"'),
+        ("awg", "trace", "Ramp", 'sour1:awg:def "Ramp"', "'Ramp'"),
     ],
 )
 def test_what_one_waveform_has_alone_is_sent_checked_and_read(wave, name, value, command, reply):
@@ -117,7 +120,8 @@ def test_what_one_waveform_has_alone_is_sent_checked_and_read(wave, name, value,
 
 @pytest.mark.parametrize(("name", "query", "reply", "value"), READINGS)
 def test_every_reading_is_asked_as_the_manual_says(name, query, reply, value):
-    with expected_protocol(Qdac2, [(query, reply)]) as dac:
+    asked_after = [NO_ERROR] if name in ("current", "last_current") else []
+    with expected_protocol(Qdac2, [(query, reply), *asked_after]) as dac:
         assert getattr(dac.channel(3), name) == value
 
 
@@ -203,7 +207,7 @@ def test_a_ramp_says_how_long_it_takes():
 
 
 def test_currents_of_several_channels_are_asked_in_one_question():
-    with expected_protocol(Qdac2, [("read? (@1:3)", "1e-9,2e-9,9.9e37")]) as dac:
+    with expected_protocol(Qdac2, [("read? (@1,2,3)", "1e-9,2e-9,9.9e37"), NO_ERROR]) as dac:
         assert dac.currents([1, 2, 3]) == [1e-9, 2e-9, math.inf]
 
 
@@ -308,3 +312,9 @@ def test_lists_of_different_lengths_are_refused_before_anything_is_sent():
                 dac.load_lists(lists, 1e-3)
         with pytest.raises(RuntimeError, match="no lists"):
             dac.start_lists()
+
+
+def test_currents_that_come_with_an_error_raise():
+    exchange = [("read? (@1,7)", "1e-9,2e-9"), ("syst:err?", '-240, "Hardware error"'), NO_ERROR]
+    with expected_protocol(Qdac2, exchange) as dac, pytest.raises(InstrumentError, match="-240"):
+        dac.currents([1, 7])

@@ -24,11 +24,12 @@ REGISTERS = [
     ("delay", 6e-3, "TIM:MAIN:OFFS 0.006", "6.000000e-03"),
     ("memory_depth", 1_200_000, "ACQ:MDEP 1200000", "1200000"),
     ("memory_depth", None, "ACQ:MDEP AUTO", "AUTO"),
+    ("memory_depth", None, "ACQ:MDEP AUTO", '"auto"'),
     ("trigger_mode", "edge", "TRIG:MODE EDGE", "EDGE"),
-    ("trigger_source", "channel2", "TRIG:EDG:SOUR CHAN2", "CHANnel2"),
-    ("trigger_source", "external", "TRIG:EDG:SOUR EXT", "ext"),
-    ("trigger_slope", "falling", "TRIG:EDG:SLOP NEG", "NEGative"),
-    ("trigger_level", -0.125, "TRIG:EDG:LEV -0.125", "-1.25e-1"),
+    ("trigger_source", "channel2", "TRIG:EDGE:SOUR CHAN2", "CHANnel2"),
+    ("trigger_source", "external", "TRIG:EDGE:SOUR EXT", "ext"),
+    ("trigger_slope", "falling", "TRIG:EDGE:SLOP NEG", "NEGative"),
+    ("trigger_level", -0.125, "TRIG:EDGE:LEV -0.125", "-1.25e-1"),
     ("trigger_sweep", "single", "TRIG:SWE SING", "SINGLE"),
     ("waveform_source", "channel4", "WAV:SOUR CHAN4", "CHAN4"),
     ("waveform_mode", "memory", "WAV:MODE RAW", "RAW"),
@@ -44,6 +45,7 @@ CHANNEL_REGISTERS = [
     ("probe", 10.0, "CHAN3:PROB 10", "10"),
     ("bandwidth_limited", True, "CHAN3:BWL 20M", "20M"),
     ("bandwidth_limited", False, "CHAN3:BWL OFF", "OFF"),
+    ("bandwidth_limited", False, "CHAN3:BWL OFF", '"off"'),
 ]
 
 
@@ -72,7 +74,7 @@ def test_connecting_writes_nothing():
 
 @pytest.mark.parametrize(
     ("reply", "state"),
-    [("TD", "triggered"), ("WAIT", "waiting"), ("RUN", "running"), ("auto", "auto"), ("STOP", "stopped")],
+    [("TD", "triggered"), ("WAIT", "waiting"), ("RUN", "running"), ("auto", "auto"), ('"STOP"', "stopped")],
 )
 def test_the_state_of_the_trigger_is_named(reply, state):
     with expected_protocol(RigolDS1000Z, [("TRIG:STAT?", reply)]) as scope:
@@ -104,6 +106,7 @@ def test_a_waveform_is_read_from_the_memory_and_scaled_by_its_preamble():
         NO_ERROR,
         ("WAV:DATA?", block(np.array([127, 128, 300], "<u2").tobytes()) + b"\n"),
         ("WAV:PRE?", "1,2,3,1,2e-6,1e-3,1,0.5,-2,127"),
+        NO_ERROR,
     ]
     with expected_protocol(RigolDS1000Z, exchange) as scope:
         times, volts = scope.waveform(2, 3, "word")

@@ -78,6 +78,8 @@ def standard(answers):
         ("voltage", np.float32(1.5), "VOLT 1.5", "1.5"),
         ("points", 3, "POIN 3", "3"),
         ("points", 3.0, "POIN 3", "+3.000000E+00"),
+        ("enabled", True, "OUTP 1", "On"),
+        ("enabled", False, "OUTP 0", "off"),
         ("enabled", True, "OUTP 1", "1"),
         ("enabled", False, "OUTP 0", "OFF"),
         ("mode", "slow", "MODE SLOW", "SLOW"),
@@ -147,6 +149,10 @@ def test_a_garbled_error_entry_is_a_reply_error():
         ("voltage", "VOLT?", "1.O"),
         ("points", "POIN?", "e"),
         ("points", "POIN?", ""),
+        ("points", "POIN?", "2.5"),
+        ("points", "POIN?", "INF"),
+        ("points", "POIN?", "1,2"),
+        ("voltage", "VOLT?", "1.5,2.5"),
         ("enabled", "OUTP?", "OM"),
         ("enabled", "OUTP?", "7"),
         ("mode", "MODE?", "SL0W"),
@@ -168,6 +174,27 @@ def test_a_missing_reply_is_explained_by_the_error_queue():
     with pytest.raises(InstrumentError, match="'VOLT\\?' gave error -113") as raised:
         _ = Source(wire).voltage
     assert isinstance(raised.value.__cause__, pyvisa.errors.VisaIOError)
+
+
+def test_all_errors_behind_a_missing_reply_are_told():
+    wire = Wire(standard({"errors": ['-213,"Init ignored"', '-420,"Query UNTERMINATED"', '-222,"Data out of range"']}))
+    with pytest.raises(InstrumentError, match="-213") as raised:
+        _ = Source(wire).voltage
+    assert raised.value.__notes__ == ['then -222, "Data out of range"']
+
+
+def test_an_error_found_on_the_way_back_into_step_raises_with_the_next_command():
+    answers = {"VOLT?": "@@", "POIN?": "7", "errors": ['-222,"Data out of range"', "-410,'Query INTERRUPTED'"]}
+    wire = Wire(standard(answers))
+    source = Source(wire)
+    with pytest.raises(ReplyError):
+        _ = source.voltage
+    assert source.points == 7
+    with pytest.raises(InstrumentError) as raised:
+        source.points = 3
+    assert "POIN 3" in wire.sent
+    assert (raised.value.code, getattr(raised.value, "__notes__", [])) == (-222, [])
+    source.points = 3
 
 
 def test_after_a_timeout_the_session_is_cleared_and_reidentified_and_late_replies_are_dropped():
@@ -252,6 +279,7 @@ def test_arrays_travel_as_blocks_in_the_byte_order_in_force(order, code):
         (b"DATA " + payload + b"\n", None),
         NO_ERROR,
         ("DATA?;:MORE?", payload + b";" + payload + b"\n"),
+        NO_ERROR,
     ]
     with expected_protocol(Source, exchange) as source:
         source.write_arrays(("DATA", values))
@@ -268,12 +296,29 @@ def test_arrays_travel_as_numbers_in_ascii():
         (b"DATA 1,-0.123456789\n", None),
         NO_ERROR,
         ("DATA?;:MORE?", "1,-0.123456789;3"),
+        NO_ERROR,
     ]
     with expected_protocol(Source, exchange) as source:
         source.write_arrays(("DATA", [1.0, -0.123456789]))
         first, second = source.read_arrays("DATA?", "MORE?")
     assert first.tolist() == [1, -0.123456789]
     assert second.tolist() == [3]
+
+
+@pytest.mark.parametrize("reply", ["1,2", block(np.array([1, 2], ">f4").tobytes()) + b"\n"])
+def test_an_array_that_comes_with_an_error_raises(reply):
+    exchange = [
+        ("FORM?", "ASC" if isinstance(reply, str) else "REAL,32"),
+        ("FORM:BORD?", "NORM"),
+        ("DATA?", reply),
+        ("SYST:ERR?", '233,"Cells saturated"'),
+        NO_ERROR,
+    ]
+    with (
+        expected_protocol(Source, exchange) as source,
+        pytest.raises(InstrumentError, match="'DATA\\?' gave error 233"),
+    ):
+        source.read_array("DATA?")
 
 
 @pytest.mark.parametrize("reply", [b"1,2,3", b"#0123", b"#x123", b"#14abc", b"#3a12xx", b"#15abcde\n", b"#14abcdX"])
@@ -296,11 +341,13 @@ def test_a_new_format_is_noticed_before_the_next_array():
         ("FORM?", "ASC"),
         ("FORM:BORD?", "NORM"),
         ("DATA?", "1"),
+        NO_ERROR,
         ("FORM REAL,64", None),
         NO_ERROR,
         ("FORM?", "REAL,64"),
         ("FORM:BORD?", "NORM"),
         ("DATA?", b"#18" + np.array([2.0], ">f8").tobytes() + b"\n"),
+        NO_ERROR,
     ]
     with expected_protocol(Source, exchange) as source:
         assert source.read_array("DATA?").tolist() == [1]
@@ -322,6 +369,8 @@ def test_a_socket_sends_at_once_and_carries_blocks_with_newlines():
                     client.sendall(b"REAL,32\n")
                 elif line.endswith(b"BORD?\n"):
                     client.sendall(b"SWAP\n")
+                elif line == b"SYST:ERR?\n":
+                    client.sendall(b'0,"No error"\n')
 
     thread = threading.Thread(target=serve, daemon=True)
     thread.start()

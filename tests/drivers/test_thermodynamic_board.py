@@ -70,12 +70,16 @@ CONTROLS = [
 MEASUREMENTS = [
     ("id", "*IDN?", "Szilard,TB256,SN0001,1.0", "Szilard,TB256,SN0001,1.0"),
     ("capability", "SYST:CAP?", "cells=256;slots=64", "cells=256;slots=64"),
+    ("capability", "SYST:CAP?", '"cells=256;slots=64"', "cells=256;slots=64"),
     ("uptime", "SYST:UPT?", "12", 12),
     ("board_temperature", "SYST:TEMP?", "+2.500000E+01", [25.0]),
     ("lock_granted", "SYST:LOCK:REQ?", "0", False),
+    ("lock_granted", "SYST:LOCK:REQ?", "on", True),
+    ("lock_owner", "SYST:LOCK:OWN?", "'NONE'", "NONE"),
     ("lock_owner", "SYST:LOCK:OWN?", '"127.0.0.1:4242"', "127.0.0.1:4242"),
     ("error_count", "SYST:ERR:COUN?", "3", 3),
     ("event_status", "*ESR?", "1", 1),
+    ("event_status", "*ESR?", "+1.7E+01", 17),
     ("operation_condition", "STAT:OPER:COND?", "16", 16),
     ("questionable_condition", "STAT:QUES:COND?", "512", 512),
     ("protection_tripped", "OUTP:PROT:STAT?", "1", True),
@@ -97,6 +101,7 @@ MEASUREMENTS = [
     ("actual_temperature", "NOIS:TEMP:ACT?", "+1.000000E+00,+9.900000E-01", [1.0, 0.99]),
     ("actual_temperature", "NOIS:TEMP:ACT?", "+1.000000E+00", [1.0]),
     ("dwell", "INP:DWEL?", "COUN", None),
+    ("dwell", "INP:DWEL?", "+5.0E+00", 5),
 ]
 
 
@@ -173,9 +178,9 @@ def test_a_program_is_one_message_of_blocks():
 def test_programs_are_loaded_with_one_message_each_and_committed_together():
     exchange = [
         *ASCII,
-        ("*CLS", None),
         (b"MOD:SEL 0;:MOD:BIAS 0.5,-0.5\n", None),
         (b"MOD:SEL 1;:MOD:BIAS 1,2\n", None),
+        NO_ERROR,
         NO_ERROR,
         ("*CLS;:MOD:COMM (@0:1);*OPC", None),
         ("*ESR?", "0"),
@@ -189,7 +194,6 @@ def test_programs_are_loaded_with_one_message_each_and_committed_together():
 def test_of_programs_of_which_one_is_refused_none_is_committed():
     exchange = [
         *ASCII,
-        ("*CLS", None),
         (b"MOD:SEL 0;:MOD:BIAS 0.5\n", None),
         (b"MOD:SEL 1;:MOD:BIAS 17\n", None),
         ("SYST:ERR?", '-222,"Data out of range"'),
@@ -223,9 +227,12 @@ def test_parameters_are_read_back_in_their_shapes():
     exchange = [
         *ASCII,
         ("MOD:COUP?", "1,2,3"),
+        NO_ERROR,
         ("MOD:WEIG?", "1,2,3,4,5,6"),
+        NO_ERROR,
         ("MOD:CELL?", "3"),
         ("MOD:BIAS?", "0,1,0"),
+        NO_ERROR,
     ]
     with expected_protocol(ThermodynamicBoard, exchange) as board:
         assert board.parameter("couplings").tolist() == [[0, 1, 2], [1, 0, 3], [2, 3, 0]]
@@ -264,6 +271,7 @@ RUN = [
     ("TRIG:COUN?", "1"),
     ("SAMP:CELL?", "(@1:2)"),
     ("SAMP:TIME?", "+1.000000E-03"),
+    NO_ERROR,
     ("*CLS;:INIT;*OPC", None),
 ]
 
@@ -278,8 +286,11 @@ def test_a_run_polls_the_event_register_and_shapes_what_it_fetches():
         NO_ERROR,
         *ENCODING,
         ("CALC:MEAN?;:CALC:VAR?;:CALC:SERR?", b";".join([floats(moments)] * 3) + b"\n"),
+        NO_ERROR,
         ("FETC?", floats(samples) + b"\n"),
+        NO_ERROR,
         ("CALC:COV?", floats(np.arange(18)) + b"\n"),
+        NO_ERROR,
     ]
     with expected_protocol(ThermodynamicBoard, exchange) as board:
         assert board.run() == RunShape(2, 3, 4, 2)
@@ -294,7 +305,7 @@ def test_a_run_polls_the_event_register_and_shapes_what_it_fetches():
 
 
 def test_results_of_another_size_than_the_run_are_a_reply_error():
-    exchange = [*RUN, ("*ESR?", "1"), NO_ERROR, *ENCODING, ("CALC:MEAN?", floats(range(11)) + b"\n")]
+    exchange = [*RUN, ("*ESR?", "1"), NO_ERROR, *ENCODING, ("CALC:MEAN?", floats(range(11)) + b"\n"), NO_ERROR]
     with expected_protocol(ThermodynamicBoard, exchange) as board:
         board.run()
         with pytest.raises(ReplyError, match="11 values of mean"):
@@ -340,11 +351,43 @@ def test_another_thread_may_abort_while_a_run_is_polled():
     assert not run.is_alive()
 
 
+def test_an_error_from_before_an_operation_raises_after_it():
+    exchange = [
+        ("SYST:ERR?", '103,"Over-temperature, outputs off"'),
+        NO_ERROR,
+        ("*CLS;:OUTP 0;*OPC", None),
+        ("*ESR?", "1"),
+        ("SYST:ERR?", '101,"Interlock open"'),
+        NO_ERROR,
+    ]
+    with expected_protocol(ThermodynamicBoard, exchange) as board, pytest.raises(InstrumentError) as raised:
+        board.switch_outputs(False)
+    assert (raised.value.code, raised.value.__notes__) == (103, ['then 101, "Interlock open"'])
+
+
+def test_shutdown_switches_the_outputs_off_whatever_fails_before():
+    refused = [("SYST:ERR?", '110,"Session does not own the lock"'), NO_ERROR]
+    exchange = [
+        ("ABOR", None),
+        *refused,
+        ("NOIS 0", None),
+        *refused,
+        NO_ERROR,
+        ("*CLS;:OUTP 0;*OPC", None),
+        ("*ESR?", "1"),
+        NO_ERROR,
+    ]
+    with expected_protocol(ThermodynamicBoard, exchange) as board, pytest.raises(InstrumentError, match="110"):
+        board.shutdown()
+    assert board.isShutdown
+
+
 def test_shutdown_leaves_no_run_no_noise_and_no_outputs():
     exchange = [
         ("ABOR", None),
         NO_ERROR,
         ("NOIS 0", None),
+        NO_ERROR,
         NO_ERROR,
         ("*CLS;:OUTP 0;*OPC", None),
         ("*ESR?", "1"),
