@@ -2,14 +2,15 @@
 
 Run ``python benchmarks/dots.py`` for a table, ``--json`` for one line. Figures are CPU time of all threads, which
 hardly depends on what else the machine does, best of several rounds after one for compilation. A peer that is not
-installed is named and skipped: ``pip install qutip jax qarray``.
+installed is named and skipped: ``pip install .[benchmark]``.
 
 - Charge filter, a given record: probability of the occupied state after each of its samples, beside the same recursion
   as a ``jax.lax.scan`` in double precision. Agreement is the largest difference of the probabilities.
-- Charge filter, record made on the way: one trajectory of record and conditional state, beside the same recursion as a
-  scan over random numbers that JAX draws before, and beside the stochastic master equation of QuTiP (``smesolve``, two
-  levels, its default method, fixed steps of the same length). Agreement is the difference of the mean square of the
-  conditional mean from theory, in standard errors of the peer's.
+- Charge filter, record made on the way: one trajectory of record and conditional state with all its random numbers,
+  beside a jitted function that draws them with ``jax.random`` and scans the same recursion over them, beside that scan
+  alone (we draw, JAX does not), and beside the stochastic master equation of QuTiP (``smesolve``, two levels, its
+  default method, fixed steps of the same length). Agreement is the difference of the mean square of the conditional
+  mean from theory, in standard errors of the peer's.
 - Charge stability: mean charges of a double dot at 200 x 200 gate voltages, beside qarray (its Rust and its JAX
   implementation; two gates, the same capacitances) at T = 0 and 0.1 K. Agreement is the largest difference of a charge;
   at T = 0 it is the share of points with other charges, which ties on the lines of degeneracy allow.
@@ -32,7 +33,7 @@ from twin.models.charge_detection import filter_accuracy
 from twin.models.gated_device import GATES
 from twin.models.quantum_dot import DoubleDot, Parameters, Sample
 
-ROUNDS = 5
+ROUNDS = 15
 UP = DOWN = 0.5
 INFORMATION, STEP = 10.0, 0.002
 SAMPLES = 1_000_000
@@ -64,9 +65,8 @@ def timed(run: Callable[[], Any], rounds: int = ROUNDS) -> tuple[float, Any]:
 
 def observe(steps: int) -> tuple[np.ndarray, np.ndarray]:
     """Return a record and the conditional mean, kappa = 1."""
-    rng = np.random.Generator(np.random.Philox(key=1))
     switch, record, output, conditional = np.empty(steps, np.int8), *np.empty((3, steps))
-    observe_switch(rng, UP, DOWN, 1.0, 2 / INFORMATION, 0.0, STEP, switch, record, output, conditional)
+    observe_switch(1, 0, UP, DOWN, 1.0, 2 / INFORMATION, 0.0, STEP, switch, record, output, conditional)
     return record, conditional
 
 
@@ -120,8 +120,8 @@ def against_qutip() -> Row | str:
     return row(ours, peer, SAMPLES, off_theory(conditional))
 
 
-def against_jax_trajectory() -> Row | str:
-    """Make a record and its filter."""
+def against_jax_trajectory(*, drawing: bool) -> Row | str:
+    """Make a record and its filter; JAX draws its random numbers meanwhile, or has them already."""
     jax = optional("jax")
     if jax is None:
         return "jax is not installed"
@@ -138,13 +138,14 @@ def against_jax_trajectory() -> Row | str:
         odds = (odds * (1 - fall) + rise) / (odds * fall + (1 - rise)) * jax.numpy.exp(INFORMATION * sample)
         return (switch, odds), (sample, (odds - 1) / (odds + 1))
 
-    def trajectory(key: Any) -> Any:
+    def draw(key: Any) -> tuple[Any, Any]:
         first, second = jax.random.split(key)
-        drawn = jax.random.uniform(first, (SAMPLES,)), jax.random.normal(second, (SAMPLES,))
-        return jax.lax.scan(step, (1.0, 1.0), drawn)[1]
+        return jax.random.uniform(first, (SAMPLES,)), jax.random.normal(second, (SAMPLES,))
 
-    compiled = jax.jit(trajectory)
-    peer, (_, conditional) = timed(lambda: jax.block_until_ready(compiled(jax.random.key(1))))
+    key = jax.random.key(1)
+    given = key if drawing else jax.block_until_ready(draw(key))
+    trajectory = jax.jit(lambda given: jax.lax.scan(step, (1.0, 1.0), draw(given) if drawing else given)[1])
+    peer, (_, conditional) = timed(lambda: jax.block_until_ready(trajectory(given)))
     return row(ours, peer, SAMPLES, off_theory(np.asarray(conditional)))
 
 
@@ -196,7 +197,8 @@ def main() -> None:
     arguments = parser.parse_args()
     results: dict[str, Row | str] = {
         "filter of a record / JAX scan": against_jax_scan(),
-        "record and filter / JAX scan": against_jax_trajectory(),
+        "record and filter / JAX, drawing": against_jax_trajectory(drawing=True),
+        "record and filter / JAX, its draws given": against_jax_trajectory(drawing=False),
         "record and filter / QuTiP smesolve": against_qutip(),
     }
     for implementation in ("rust", "jax"):

@@ -5,6 +5,7 @@ out; another track is made where something changes it.
 """
 
 import math
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate
@@ -275,6 +276,10 @@ def sine(level: float, start: float, wave: Sine, slew: float) -> tuple[Piece, ..
     return (joined,) if not gap else (ramp(level, start, float(joined.voltage(np.array([met]))[0]), slew), joined)
 
 
+def _start(piece: Piece) -> float:
+    return piece.start
+
+
 @dataclass(frozen=True)
 class Track:
     """Pieces one after the other; each lasts until the next begins."""
@@ -293,8 +298,13 @@ class Track:
 
     def then(self, *pieces: Piece) -> "Track":
         """Return the track with what comes from the start of the first of some pieces on replaced by them."""
-        kept = [piece for piece in self.pieces if piece.start < pieces[0].start]
+        kept = self.pieces[: bisect_left(self.pieces, pieces[0].start, key=_start)]
         return Track((*kept, *pieces)[-HISTORY:])
+
+    def _within(self, low: float, high: float) -> tuple[Piece, ...]:
+        """Return the pieces that last at some time from `low` to `high`, s."""
+        begun, ended = (bisect_right(self.pieces, time, key=_start) for time in (low, high))
+        return self.pieces[max(begun - 1, 0) : max(ended, 1)]
 
     def at(self, time: float) -> float:
         """Return the voltage at one time, V."""
@@ -303,22 +313,22 @@ class Track:
     def voltage(self, times: Times) -> Values:
         """Return the voltage at any times, V."""
         times = np.asarray(times, float)
-        starts = [piece.start for piece in self.pieces]
-        index = np.clip(np.searchsorted(starts, times, side="right") - 1, 0, None)
-        first, last = (int(index.min()), int(index.max())) if index.size else (0, 0)
-        if first == last:
-            return self.pieces[first].voltage(times)
+        pieces = self._within(times.min(), times.max()) if times.size else self.pieces[:1]
+        if len(pieces) == 1:
+            return pieces[0].voltage(times)
+        index = np.clip(np.searchsorted([piece.start for piece in pieces], times, side="right") - 1, 0, None)
         values = np.empty(times.shape)
         for number in np.unique(index):
             chosen = index == number
-            values[chosen] = self.pieces[number].voltage(times[chosen])
+            values[chosen] = pieces[number].voltage(times[chosen])
         return values
 
     def breaks(self, low: float, high: float) -> Times:
         """Return the breakpoints within a span of time, s."""
-        ends = [piece.start for piece in self.pieces[1:]] + [math.inf]
-        spans = ((max(low, piece.start), min(high, end)) for piece, end in zip(self.pieces, ends, strict=True))
-        parts = [piece.breaks(*span) for piece, span in zip(self.pieces, spans, strict=True) if span[0] < span[1]]
+        pieces = self._within(low, high)
+        ends = [piece.start for piece in pieces[1:]] + [math.inf]
+        spans = ((max(low, piece.start), min(high, end)) for piece, end in zip(pieces, ends, strict=True))
+        parts = [piece.breaks(*span) for piece, span in zip(pieces, spans, strict=True) if span[0] < span[1]]
         return np.concatenate([*parts, [start for start in ends[:-1] if low <= start < high]])
 
 

@@ -1,41 +1,44 @@
-"""Noise of a read-out behind an amplifier with one pole: white noise and Ornstein-Uhlenbeck processes, exact."""
+"""Noise of a read-out: a sum of modes that one normal variate a sample drives, and the variance of a reading."""
 
 import math
 
 import numpy as np
 
 from twin.kernels.jit import kernel
+from twin.kernels.variates import fill_normals
+
+BATCH = 256
+"""Normal variates computed at a time on vector units."""
 
 
 @kernel
-def add_amplifier_noise(rng, processes, output, trace):  # type: ignore[no-untyped-def]
-    """Add the noise of an amplifier, in its stationary state, to a trace (n,) in place.
+def add_modes(key_0, key_1, decay, gain, direct, modes, trace):  # type: ignore[no-untyped-def]
+    """Add the sum of modes to a trace (n,) in place: each relaxes, and all are driven by one normal variate a sample.
 
     Parameters
     ----------
-    processes
-        Tuple of (m,) arrays, one number for each of the slow processes at the input: their standard deviation, what is
-        left of them after an interval, the standard deviation of what they gain in it, what they hand to the output in
-        it, how much of their gain reaches the output within the interval, and their weight in the output at the start.
-    output
-        Three numbers: what is left of the output after an interval, and the standard deviations of what else it gains
-        in an interval and of what else it holds at the start.
+    key_0, key_1
+        Two 32-bit words that address the randomness.
+    decay, gain
+        (m,) what is left of each mode from one sample to the next, and what the variate adds to it.
+    direct
+        What the variate adds to the sample itself.
+    modes
+        (m,) where the modes are before the first sample; carried on.
     """
-    deviation, decay, gain, drive, shared, held = processes
-    left, alone, initial = output
-    slow = np.empty(deviation.shape[0])
-    value = initial * rng.standard_normal()
-    for m in range(slow.shape[0]):
-        slow[m] = deviation[m] * rng.standard_normal()
-        value += held[m] * slow[m]
-    for k in range(trace.shape[0]):
-        if k > 0:
-            value = left * value + alone * rng.standard_normal()
-            for m in range(slow.shape[0]):
-                z = rng.standard_normal()
-                value += drive[m] * slow[m] + shared[m] * z
-                slow[m] = decay[m] * slow[m] + gain[m] * z
-        trace[k] += value
+    normals = np.empty((2, BATCH // 2))
+    z = normals.reshape(BATCH)
+    for begin in range(0, trace.shape[0], BATCH):
+        batch = trace[begin : begin + BATCH]
+        fill_normals(normals, begin // BATCH, 0, key_0, key_1)
+        for k in range(batch.shape[0]):
+            batch[k] += direct * z[k]
+        for m in range(modes.shape[0]):
+            mode = modes[m]
+            for k in range(batch.shape[0]):
+                mode = decay[m] * mode + gain[m] * z[k]
+                batch[k] += mode
+            modes[m] = mode
 
 
 @kernel

@@ -21,6 +21,7 @@ from typing import NamedTuple
 import numpy as np
 
 from twin.kernels.jit import inlined, kernel
+from twin.kernels.variates import exponential_function
 
 SOURCE, DRAIN, RESERVOIR, INTERDOT = range(4)
 TAIL = 40.0
@@ -53,23 +54,23 @@ def fermi(x):  # type: ignore[no-untyped-def]
 
 
 @inlined
-def _potentials(dots, gates, source, drain, phi):  # type: ignore[no-untyped-def]
-    """Fill in what the voltages exert on each dot (2,)."""
+def _potentials(dots, gates, k, source, drain, phi):  # type: ignore[no-untyped-def]
+    """Fill in what the voltages of point k exert on each dot (2,)."""
     first = dots.offsets[0] + dots.source_arms[0] * source + dots.drain_arms[0] * drain
     second = dots.offsets[1] + dots.source_arms[1] * source + dots.drain_arms[1] * drain
-    for g in range(gates.shape[0]):
-        first += dots.gate_arms[0, g] * gates[g]
-        second += dots.gate_arms[1, g] * gates[g]
+    for g in range(gates.shape[1]):
+        first += dots.gate_arms[0, g] * gates[k, g]
+        second += dots.gate_arms[1, g] * gates[k, g]
     phi[0], phi[1] = first, second
 
 
 @inlined
-def _junctions(dots, gates, open_rates):  # type: ignore[no-untyped-def]
-    """Fill in the tunnelling rate (4,) of each junction at these gate voltages (eq. 42, full swing)."""
+def _junctions(dots, gates, k, open_rates):  # type: ignore[no-untyped-def]
+    """Fill in the tunnelling rate (4,) of each junction at the gate voltages of point k (eq. 42, full swing)."""
     for j in range(4):
         z = dots.closures[j]
-        for g in range(gates.shape[0]):
-            z += dots.slopes[j, g] * gates[g]
+        for g in range(gates.shape[1]):
+            z += dots.slopes[j, g] * gates[k, g]
         open_rates[j] = dots.rates[j] * fermi(-2 * z)
 
 
@@ -138,8 +139,8 @@ def reach_of(dots, temperature):  # type: ignore[no-untyped-def]
 @inlined
 def _charges_between(low, high, fewest, most, mutual, softness):  # type: ignore[no-untyped-def]
     """Return the charges of a dot reached between two energies, for any charge of the other dot in a range."""
-    first = math.floor((low - mutual * most) * softness + 0.5)
-    last = math.ceil((high - mutual * fewest) * softness - 0.5)
+    first = np.floor((low - mutual * most) * softness + 0.5)
+    last = np.ceil((high - mutual * fewest) * softness - 0.5)
     return min(first, last), max(first, last)
 
 
@@ -158,11 +159,25 @@ def _window(dots, reach, source, drain, phi):  # type: ignore[no-untyped-def]
     half_1, half_2 = 0.5 + 0.5 * (high_1 - low_1) * soft_1, 0.5 + 0.5 * (high_2 - low_2) * soft_2
     centre = (x_2 - mutual * soft_2 * x_1) * reach.coupled
     half = (half_2 + mutual * soft_2 * half_1) * reach.coupled
-    first_2, last_2 = math.floor(centre - half), math.ceil(centre + half)
+    first_2, last_2 = np.floor(centre - half), np.ceil(centre + half)
     first_1, last_1 = _charges_between(low_1, high_1, first_2, last_2, mutual, soft_1)
     first_2, last_2 = _charges_between(low_2, high_2, first_1, last_1, mutual, soft_2)
-    first_1, last_1 = _charges_between(low_1, high_1, first_2, last_2, mutual, soft_1)
-    return first_1, last_1, first_2, last_2
+    if first_1 < last_1:
+        first_1, last_1 = _charges_between(low_1, high_1, first_2, last_2, mutual, soft_1)
+    return int(first_1), int(last_1), int(first_2), int(last_2)
+
+
+@inlined
+def _ground_state(dots, window, phi):  # type: ignore[no-untyped-def]
+    """Return the charges of least energy within a window, and that energy."""
+    first_1, last_1, first_2, last_2 = window
+    charge_1, charge_2, least = first_1, first_2, math.inf
+    for a in range(first_1, last_1 + 1):
+        for b in range(first_2, last_2 + 1):
+            energy = _energy(dots, a, b, phi)
+            if energy < least:
+                charge_1, charge_2, least = a, b, energy
+    return charge_1, charge_2, least
 
 
 @kernel
@@ -170,40 +185,35 @@ def ground_states(begin, end, dots, gates, charges):  # type: ignore[no-untyped-
     """Fill in the charges (n, 2) of least energy at the gate voltages (n, g), with source and drain at 0 V."""
     phi, reach = np.empty(2), reach_of(dots, 0.0)
     for k in range(begin, end):
-        _potentials(dots, gates[k], 0.0, 0.0, phi)
-        first_1, last_1, first_2, last_2 = _window(dots, reach, 0.0, 0.0, phi)
-        least = math.inf
-        for a in range(first_1, last_1 + 1):
-            for b in range(first_2, last_2 + 1):
-                energy = _energy(dots, a, b, phi)
-                if energy < least:
-                    least = energy
-                    charges[k, 0], charges[k, 1] = a, b
+        _potentials(dots, gates, k, 0.0, 0.0, phi)
+        window = _window(dots, reach, 0.0, 0.0, phi)
+        if window[0] == window[1] and window[2] == window[3]:
+            charges[k, 0], charges[k, 1] = window[0], window[2]
+            continue
+        charges[k, 0], charges[k, 1], _ = _ground_state(dots, window, phi)
 
 
 @kernel
 def thermal_charges(begin, end, dots, gates, charges):  # type: ignore[no-untyped-def]
     """Fill in the mean charges (n, 2) in equilibrium at the gate voltages (n, g), with source and drain at 0 V."""
-    phi, reach = np.empty(2), reach_of(dots, dots.temperature)
+    phi, reach, beta = np.empty(2), reach_of(dots, dots.temperature), 1 / dots.temperature
     for k in range(begin, end):
-        _potentials(dots, gates[k], 0.0, 0.0, phi)
-        first_1, last_1, first_2, last_2 = _window(dots, reach, 0.0, 0.0, phi)
+        _potentials(dots, gates, k, 0.0, 0.0, phi)
+        window = _window(dots, reach, 0.0, 0.0, phi)
+        first_1, last_1, first_2, last_2 = window
         if first_1 == last_1 and first_2 == last_2:
             charges[k, 0], charges[k, 1] = first_1, first_2
             continue
-        reference, total, sum_1, sum_2 = _energy(dots, first_1, first_2, phi), 0.0, 0.0, 0.0
+        _, _, least = _ground_state(dots, window, phi)
+        total, sum_1, sum_2 = 0.0, 0.0, 0.0
         for a in range(first_1, last_1 + 1):
             for b in range(first_2, last_2 + 1):
-                energy = _energy(dots, a, b, phi)
-                if energy < reference:
-                    shrink = math.exp((energy - reference) / dots.temperature)
-                    reference = energy
-                    total, sum_1, sum_2 = total * shrink, sum_1 * shrink, sum_2 * shrink
-                weight = math.exp((reference - energy) / dots.temperature)
-                weight *= _multiplicity(dots, 0, a) * _multiplicity(dots, 1, b)
-                total += weight
-                sum_1 += weight * a
-                sum_2 += weight * b
+                exponent = beta * (least - _energy(dots, a, b, phi))
+                if exponent > -TAIL:
+                    weight = exponential_function(exponent) * _multiplicity(dots, 0, a) * _multiplicity(dots, 1, b)
+                    total += weight
+                    sum_1 += weight * a
+                    sum_2 += weight * b
         charges[k, 0], charges[k, 1] = sum_1 / total, sum_2 / total
 
 
@@ -296,8 +306,9 @@ def stationary_law(rates, size, band, law):  # type: ignore[no-untyped-def]
 def charge_chain(dots, gates, source, drain):  # type: ignore[no-untyped-def]
     """Return the charges (s, 2) of the states that matter at the gate voltages (g,), and the rates (s, s) between."""
     phi, open_rates = np.empty(2), np.empty(4)
-    _potentials(dots, gates, source, drain, phi)
-    _junctions(dots, gates, open_rates)
+    volts = gates.reshape(1, -1)
+    _potentials(dots, volts, 0, source, drain, phi)
+    _junctions(dots, volts, 0, open_rates)
     first_1, last_1, first_2, last_2 = _window(dots, reach_of(dots, dots.temperature), source, drain, phi)
     width = last_2 - first_2 + 1
     size = (last_1 - first_1 + 1) * width
@@ -348,8 +359,8 @@ def solve_transport(begin, end, dots, gates, source, drain, contact, flow, charg
     neutral, per_electron = contact
     reach = reach_of(dots, dots.temperature)
     for k in range(begin, end):
-        _potentials(dots, gates[k], source[k], drain[k], phi)
-        _junctions(dots, gates[k], open_rates)
+        _potentials(dots, gates, k, source[k], drain[k], phi)
+        _junctions(dots, gates, k, open_rates)
         window = _window(dots, reach, source[k], drain[k], phi)
         first_1, last_1, first_2, last_2 = window
         size = (last_1 - first_1 + 1) * (last_2 - first_2 + 1)

@@ -2,11 +2,13 @@
 
 import math
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
 
-from twin.kernels.amplifier_noise import add_amplifier_noise, reading_variance
+from twin.kernels.amplifier_noise import add_modes, reading_variance
+from twin.models.spectral_factor import Innovations, factorise
 
 Array = npt.NDArray[np.float64]
 
@@ -90,23 +92,20 @@ class CurrentAmplifier:
         The samples have the joint law of the stationary process at any interval and bandwidth. A process that relaxes
         within 0.1 % of the rate of the amplifier is slowed down by that much.
         """
-        r = relaxation_rate(bandwidth)
-        variance, slow = self.slow_processes()
-        slow = np.where(np.abs(slow / r - 1) < 1e-3, r * (1 - 1e-3), slow)
-        kept, left = np.exp(-slow * interval), math.exp(-r * interval)
-        own, cross, both = (
-            -np.expm1(-2 * slow * interval),
-            -np.expm1(-(slow + r) * interval),
-            -math.expm1(-2 * r * interval),
-        )
-        ratio = r / (r - slow)
-        shared = 2 * slow * variance * ratio * (own / (2 * slow) - cross / (slow + r))
-        gathered = 2 * slow * variance * ratio**2 * (own / (2 * slow) - 2 * cross / (slow + r) + both / (2 * r))
-        gain = np.sqrt(variance * own)
-        reaches = shared / gain
-        white = self.white_noise * r / 4
-        alone = math.sqrt(max(0.0, white * both + float(np.sum(np.maximum(gathered - reaches**2, 0)))))
-        held = r / (r + slow)
-        initial = math.sqrt(white + float(np.sum(variance * held * (1 - held))))
-        processes = np.sqrt(variance), kept, gain, ratio * (kept - left), reaches, held
-        add_amplifier_noise(rng, processes, (left, alone, initial), trace)
+        if self.white_noise == 0:
+            return
+        noise = _sampled_noise(self, interval, bandwidth)
+        modes = noise.start @ rng.standard_normal(len(noise.decay))
+        key_0, key_1 = rng.integers(0, 2**32, 2)
+        add_modes(int(key_0), int(key_1), noise.decay, noise.gain, noise.direct, modes, trace)
+
+
+@lru_cache(maxsize=64)
+def _sampled_noise(amplifier: CurrentAmplifier, interval: float, bandwidth: float) -> Innovations:
+    """Return the noise of samples. Their covariance is a sum of exponentials, one a process and one of the pole."""
+    r = relaxation_rate(bandwidth)
+    variance, slow = amplifier.slow_processes()
+    slow = np.where(np.abs(slow / r - 1) < 1e-3, r * (1 - 1e-3), slow)
+    passed = variance * r / (r**2 - slow**2)
+    own = amplifier.white_noise * r / 4 - float(np.sum(passed * slow))
+    return factorise(np.append(passed * r, own), np.append(slow, r) * interval)

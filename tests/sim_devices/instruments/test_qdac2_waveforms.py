@@ -119,3 +119,15 @@ def test_a_sum_is_cut_at_the_range():
     tracks = (Track.resting(1.5), Track.resting(1.0))
     assert Signal(tracks, 2.0, 0.0).voltage(np.zeros(2)).tolist() == [2.0, 2.0]
     assert Signal(tracks, 10.0, 0.0).voltage(np.zeros(0)).size == 0
+
+
+def test_a_track_of_many_pieces_is_at_every_time_where_the_piece_of_that_time_is():
+    starts = np.arange(1.0, 400.0)
+    track = Track.resting(0.0).then(*(ramp(0.0, start, start, 2 * start) for start in starts))
+    times = np.concatenate([[-5.0, 0.999, 1.0, 500.0], np.random.default_rng(0).uniform(0, 400, 3000)])
+    begun = np.clip(np.floor(times), 0, starts[-1])
+    exact = np.where(times < 1, 0.0, begun * np.minimum(1, 2 * (times - begun)))
+    np.testing.assert_allclose(track.voltage(times), exact, atol=1e-9)
+    assert [track.at(time) for time in times[:50]] == pytest.approx(exact[:50], abs=1e-9)
+    np.testing.assert_allclose(np.unique(track.breaks(41.2, 43.2)), [41.5, 42.0, 42.5, 43.0])
+    assert track.voltage(np.zeros(0)).shape == (0,)

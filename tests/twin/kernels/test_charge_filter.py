@@ -21,7 +21,7 @@ def batch_error(series, batches=100):
 
 def observed(up, down, kappa, gamma, response, step, steps, seed=1):
     switch, (record, output, conditional) = np.empty(steps, np.int8), np.empty((3, steps))
-    observe_switch(stream(seed), up, down, kappa, gamma, response, step, switch, record, output, conditional)
+    observe_switch(seed, 0, up, down, kappa, gamma, response, step, switch, record, output, conditional)
     return switch, record, output, conditional
 
 
