@@ -43,10 +43,11 @@ class Bench:
         self._injectors: dict[Instrument, FaultInjector] = {}
         self._sessions: set[FaultySession] = set()
         self._cold: dict[Instrument, Callable[[], None]] = {}
+        self._physics: list[Callable[[], None]] = []
         self._lock = threading.Lock()
         self._closed = False
 
-    def place(self, instrument: Instrument, *resource_names: str, warm_up: Callable[[], None] | None = None) -> None:
+    def place(self, instrument: Instrument, *resource_names: str, physics: Callable[[], None] = lambda: None) -> None:
         """Put an instrument on the bench, reachable under one or several VISA resource names.
 
         What would make its first measurement slow is done on the worker thread as soon as somebody connects; nobody
@@ -58,8 +59,8 @@ class Bench:
             The instrument.
         *resource_names
             Its names.
-        warm_up
-            What would make its first measurement slow, where that is not in the instrument itself.
+        physics
+            Compiles what its first measurement waits for; only `warm_up` does so, for clients without that patience.
 
         Raises
         ------
@@ -73,7 +74,8 @@ class Bench:
         self.instruments.update(dict.fromkeys(names, instrument))
         if instrument not in self._injectors:
             self._injectors[instrument] = FaultInjector()
-            self._cold[instrument] = warm_up or instrument.warm_up
+            self._cold[instrument] = instrument.warm_up
+            self._physics.append(physics)
 
     def find(self, resource_name: str) -> str:
         """Give the spelling under which an instrument is on the bench.
@@ -123,7 +125,8 @@ class Bench:
         """Do all that would make first measurements slow, and wait until it is done."""
         for instrument in self._injectors:
             self._warm(instrument)
-        self.worker.submit(int).result()
+        for compile_physics in self._physics:
+            self.worker.submit(compile_physics).result()
 
     def _warm(self, instrument: Instrument) -> None:
         with self._lock:

@@ -152,4 +152,4 @@ def place(bench: Bench, options: Mapping[str, Any], quantity: QuantityReader, se
         bench.clock, bench.worker, "counter", pulses1=clicks, gate=gate, gate_width=cables.gate_width
     )
     bench.place(awg, RESOURCES["awg"])
-    bench.place(counter, RESOURCES["counter"], warm_up=path.warm_up)
+    bench.place(counter, RESOURCES["counter"], physics=path.warm_up)

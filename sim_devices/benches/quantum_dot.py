@@ -272,6 +272,5 @@ def place(bench: Bench, options: Mapping[str, Any], quantity: QuantityReader, se
         "bias_source": source,
         "lock_in": SR830(clock, worker, "lock-in", voltage_input=dot),
     }
-    seeing = ("ammeter", "sensor_meter", "digitizer", "lock_in")
     for name, instrument in instruments.items():
-        bench.place(instrument, RESOURCES[name], warm_up=sample.warm_up if name in seeing else None)
+        bench.place(instrument, RESOURCES[name], physics=sample.warm_up)

@@ -420,7 +420,9 @@ def test_the_twin_is_found_by_its_name(bench, monkeypatch):
 
 
 def test_an_unknown_bench_is_refused_with_the_names_there_are():
-    with pytest.raises(benches.BenchNameError, match=r"no bench named 'nonsense'; there are: thermodynamic_board"):
+    with pytest.raises(
+        benches.BenchNameError, match=r"no bench named 'nonsense'; there are: laboratory, thermodynamic_board"
+    ):
         pyvisa.ResourceManager("nonsense@twin")
 
 

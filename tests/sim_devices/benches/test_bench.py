@@ -47,6 +47,18 @@ def test_an_instrument_that_nobody_uses_is_not_warmed_up(empty):
     assert empty.worker.submit(lambda: instrument.warmed).result(10) == 0
 
 
+def test_physics_is_compiled_beforehand_only_for_clients_that_cannot_wait(empty):
+    compiled = []
+    instrument = Cold()
+    instrument.release.set()
+    empty.place(instrument, SOCKET, physics=lambda: compiled.append(instrument.warmed))
+    empty.connect(SOCKET, "test")
+    empty.worker.submit(int).result(10)
+    assert compiled == []
+    empty.warm_up()
+    assert compiled == [1]
+
+
 def test_a_bench_is_there_before_its_instruments_are_warm(empty):
     instrument = Cold()
     start = time.monotonic()
