@@ -29,6 +29,17 @@ def hold(descriptor: int) -> None:
         _lock(descriptor)
 
 
+def try_lock(descriptor: int) -> bool:
+    """Lock an open file as `hold` does; tell whether nobody else held it, True where the file system has no locks."""
+    try:
+        _lock(descriptor)
+    except (BlockingIOError, PermissionError):
+        return False
+    except OSError:
+        return True
+    return True
+
+
 def is_held(path: str | os.PathLike) -> bool:
     """Tell whether another open file holds the lock of this path."""
     try:
@@ -36,11 +47,6 @@ def is_held(path: str | os.PathLike) -> bool:
     except OSError:
         return False
     try:
-        _lock(descriptor)
-    except (BlockingIOError, PermissionError):
-        return True
-    except OSError:  # the file system has no locks
-        return False
+        return not try_lock(descriptor)
     finally:
         os.close(descriptor)
-    return False

@@ -61,6 +61,12 @@ class LabRunEngine(RunEngine):
     def context_managers(self, chosen: Sequence[ContextManager]) -> None:
         self._chosen_context_managers = [manager for manager in chosen if manager is not _guarded]
 
+    def abort(self, reason: str = "") -> Any:
+        """Abort the plan; what is stopped by that does not make it one that failed."""
+        if self._pardon_failures is not None:
+            self.loop.call_soon_threadsafe(self._pardon_failures.set)
+        return super().abort(reason)
+
     def emit_sync(self, name: DocumentNames, doc: Mapping[str, Any]) -> None:
         """Record a document, then hand it to the subscribers."""
         self.journal(name.name, doc)

@@ -17,6 +17,7 @@ from pymeasure.instruments import Instrument
 from drivers.errors import InstrumentError, ReplyError
 from lab.arguments import LARGEST_SEED
 from lab.clock import Clock, WallClock
+from lab.ownership import own
 from lab.station_file import StationDefinition, StationError, quantity, read_station, station_names
 from lab.station_tables import DRIVERS, InstrumentTable
 
@@ -289,9 +290,10 @@ def _connect(definition: StationDefinition, library: Any, clock: Clock, opening:
     instruments: dict[str, Any] = {}
     failures: list[Exception] = []
     tables = definition.tables.instruments
+    shared = definition.tables.station.library not in ("twin", "sim")
     for name, table in tables.items():
         try:
-            instruments[name] = _open_instrument(name, table, library, opening)
+            instruments[name] = _open_instrument(name, table, library, opening, shared=shared)
             instruments[name].pause = clock.sleep
         except Exception as error:  # noqa: BLE001 - a VISA library raises what it likes
             failures.append(_connection_error(f"instrument {name} at {table.resource}", error))
@@ -300,24 +302,29 @@ def _connect(definition: StationDefinition, library: Any, clock: Clock, opening:
     return instruments
 
 
-def _open_instrument(name: str, table: InstrumentTable, library: Any, opening: ExitStack) -> Instrument:
+def _open_instrument(
+    name: str, table: InstrumentTable, library: Any, opening: ExitStack, *, shared: bool
+) -> Instrument:
+    """Open an instrument and own it: by its own lock where it has one, else, if others can reach it, by a file."""
     milliseconds = max(1, round(table.timeout * 1000))
-    instrument = _driver(table.driver)(
+    driver = _driver(table.driver)
+    locks = hasattr(driver, "lock_granted") and table.resource.upper().startswith("TCPIP")
+    if shared and not locks:
+        opening.callback(own(table.resource))
+    instrument = driver(
         table.resource, name=name, visa_library=library, timeout=milliseconds, open_timeout=milliseconds
     )
     opening.callback(_quietly, instrument.adapter.close)
     identity = instrument.id
     if not identity.startswith(table.identity):
         raise InstrumentConnectionError(f"it says it is {identity[:80]!r}, not {table.identity!r}...")
-    if table.resource.upper().startswith("TCPIP"):
+    if locks:
         _claim(instrument, opening)
     return instrument
 
 
 def _claim(instrument: Any, opening: ExitStack) -> None:
-    """Take the lock of an instrument that has one; asking for it is a query."""
-    if not hasattr(type(instrument), "lock_granted"):
-        return
+    """Take the lock of an instrument; asking for it is a query."""
     if not instrument.lock_granted:
         raise InstrumentConnectionError(f"it is held by {instrument.lock_owner}; one session owns an instrument")
     opening.callback(_quietly, instrument.release_lock)

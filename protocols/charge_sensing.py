@@ -29,6 +29,9 @@ Array = NDArray[np.float64]
 MOST_SAMPLES = 10**7
 """Samples of one trace."""
 
+LONGEST_TRACE = 3600.0
+"""Duration of one trace, s."""
+
 EXAMPLES: Mapping[str, Mapping[str, Any]] = {"qpc_trace": {"points": 20000}}
 """Arguments of a short run of each plan."""
 
@@ -78,7 +81,7 @@ def qpc_trace(
     points : int
         Samples of a trace, from 100 to 10000000.
     interval : float
-        Time between samples, s; the digitizer may take a shorter one.
+        Time between samples, s; the digitizer may take a shorter one. A trace may last an hour.
     traces : int
         Traces to take levels and rates from, from 1 to 1000.
     bias : float
@@ -115,6 +118,7 @@ def qpc_trace(
     """
     whole("points", points, 100, MOST_SAMPLES)
     number("interval", interval, 0.0, 1.0, unit="s", above=True)
+    number("points times interval", points * interval, 0.0, LONGEST_TRACE, unit="s", above=True)
     whole("traces", traces, 1, 1000)
     whole("bins", bins, 2, 1000)
     fixed = gate_voltages("fixed_gates", fixed_gates)

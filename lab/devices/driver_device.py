@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor, wait
 from typing import Any
 
 from ophyd import Device, Staged
 from ophyd.status import StatusBase
 
 from lab.signals import AcquisitionStatus, DriverSignal
+
+PATIENCE = 60.0
+"""Seconds that what is under way is given to end before a device is made safe once more."""
 
 
 class AcquisitionStoppedError(RuntimeError):
@@ -20,7 +23,8 @@ class AcquisitionStoppedError(RuntimeError):
 class DriverDevice(Device):
     """A device whose signals are properties of a driver.
 
-    All writes and acquisitions run one after the other on the device's own thread; only `stop` and `safe` go past it.
+    All writes and acquisitions run one after the other on the device's own thread; only `stop` and `safe` go past it,
+    and after `safe` nothing that was begun before is done any more.
     Constructing a device writes nothing.
 
     Parameters
@@ -43,6 +47,7 @@ class DriverDevice(Device):
     ) -> None:
         self.driver = driver
         self._worker = ThreadPoolExecutor(1, thread_name_prefix=f"{name}-worker")
+        self._unfinished: set[Future[None]] = set()
         self.stopped = threading.Event()
         super().__init__(name=name, **kwargs)
         for key, (low, high) in (limits or {}).items():
@@ -63,21 +68,44 @@ class DriverDevice(Device):
         limited[key].limits = (low, high)
 
     def submit(self, work: Callable[[], None], status: StatusBase) -> StatusBase:
-        """Run `work` on the device's thread; `status` ends with it, and fails with what it raises."""
+        """Run `work` on the device's thread; `status` ends with it, and fails with what it raises.
+
+        What stopped the device before does not stop this, unless something is still to end.
+        """
 
         def end(future: Future[None]) -> None:
-            error = future.exception()
+            error = self._dropped() if future.cancelled() else future.exception()
             if error is None:
                 status.set_finished()
             else:
                 status.set_exception(error)
 
-        self._worker.submit(work).add_done_callback(end)
+        if not self._unfinished:
+            self.stopped.clear()
+        self._begin(work).add_done_callback(end)
         return status
 
     def do(self, work: Callable[[], None]) -> None:
-        """Run `work` on the device's thread and wait for its end."""
-        self._worker.submit(work).result()
+        """Run `work` on the device's thread and wait for its end.
+
+        Raises
+        ------
+        AcquisitionStoppedError
+            If the device was made safe before its turn came.
+        """
+        try:
+            self._begin(work).result()
+        except CancelledError:
+            raise self._dropped() from None
+
+    def _begin(self, work: Callable[[], None]) -> Future[None]:
+        future = self._worker.submit(work)
+        self._unfinished.add(future)
+        future.add_done_callback(self._unfinished.discard)
+        return future
+
+    def _dropped(self) -> AcquisitionStoppedError:
+        return AcquisitionStoppedError(f"{self.name}: made safe before this was done")
 
     def trigger(self) -> AcquisitionStatus:
         """Begin an acquisition; the status is done when the results are there."""
@@ -165,7 +193,9 @@ class DriverDevice(Device):
     def safe(self) -> list[str]:
         """Leave the device safe, and return what was done.
 
-        Every step is tried whatever happens to the others; it may be called at any time, and again.
+        What waits for its turn is dropped. What is under way is stopped; when it has ended, the steps are taken once
+        more, for it may have moved an output meanwhile. Every step is tried whatever happens to the others; this may
+        be called at any time, and again.
 
         Raises
         ------
@@ -173,7 +203,19 @@ class DriverDevice(Device):
             Of the steps that failed.
         """
         self.stopped.set()
-        done, failures = [], []
+        under_way = [work for work in tuple(self._unfinished) if not work.cancel()]
+        done, failures = self._take_safety_steps()
+        if under_way:
+            wait(under_way, PATIENCE)
+            done, failures = self._take_safety_steps()
+        if failures:
+            raise ExceptionGroup(f"{self.name} could not be made safe", failures)
+        return done
+
+    def _take_safety_steps(self) -> tuple[list[str], list[Exception]]:
+        """Take every step; return what was done and what failed."""
+        done: list[str] = []
+        failures: list[Exception] = []
         for what, step in self.safety_steps():
             try:
                 step()
@@ -182,10 +224,26 @@ class DriverDevice(Device):
                 failures.append(error)
             else:
                 done.append(what)
-        if failures:
-            raise ExceptionGroup(f"{self.name} could not be made safe", failures)
-        return done
+        return done, failures
 
     def close(self) -> None:
         """End the device's thread, once what it does is done."""
         self._worker.shutdown(wait=True)
+
+
+def take_every_step(failure: str, steps: Iterable[Callable[[], Any]]) -> None:
+    """Take every step, whatever happens to the others.
+
+    Raises
+    ------
+    ExceptionGroup
+        Of the steps that failed, with the message `failure`.
+    """
+    failures: list[Exception] = []
+    for step in steps:
+        try:
+            step()
+        except Exception as error:  # noqa: BLE001
+            failures.append(error)
+    if failures:
+        raise ExceptionGroup(failure, failures)

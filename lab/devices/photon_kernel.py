@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 from ophyd import Kind
 
 from lab.devices.activation_switch import HeldSignal, fraction
-from lab.devices.driver_device import DriverDevice
+from lab.devices.driver_device import DriverDevice, take_every_step
 from lab.signals import AcquisitionStatus, LimitError, ValueTypeError, driver_signal, result_signal
 
 MOST_ATTEMPTS = 1_000_000
@@ -307,5 +308,6 @@ class PhotonKernel(DriverDevice):
         return [("counting ended", self.driver.counter.abort), ("pulses off", self._pulses_off)]
 
     def _pulses_off(self) -> None:
-        for channel in (WRITE, READ):
-            self.driver.awg.channels[channel].output = False
+        channels = [self.driver.awg.channels[channel] for channel in (WRITE, READ)]
+        steps = [partial(setattr, channel, "output", False) for channel in channels]
+        take_every_step("pulses could not be switched off", steps)

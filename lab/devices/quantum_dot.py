@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -24,7 +25,7 @@ from lab.devices.dot_signals import (
     SweepSignal,
 )
 from lab.devices.dot_wiring import DotInstruments, DotWiring
-from lab.devices.driver_device import DriverDevice
+from lab.devices.driver_device import DriverDevice, take_every_step
 from lab.signals import AcquisitionStatus, ResultSignal, driver_signal, result_signal
 
 Array = NDArray[np.float64]
@@ -181,6 +182,15 @@ class QuantumDot(DriverDevice):
             self.gate(name).apply(value)
 
     def _send(self, targets: Mapping[str, float]) -> float:
+        """Ramp gates as `_ramp` does, unless the device was stopped."""
+        self.go_on()
+        try:
+            return self._ramp(targets)
+        except GateMoveError:
+            self.go_on()  # brought to safety on its way
+            raise
+
+    def _ramp(self, targets: Mapping[str, float]) -> float:
         """Ramp gates side by side, wait until they have arrived, and return the time it took, s."""
         channels = {gate: self.driver.dac.channel(self.wiring.gates[gate].channel) for gate in targets}
         seconds = max(channels[gate].ramp(volts) for gate, volts in targets.items())
@@ -365,9 +375,7 @@ class QuantumDot(DriverDevice):
     def _end_measurement(self) -> None:
         instruments = self.driver
         ends = (instruments.dac.stop_all, instruments.ammeter.abort, instruments.sensor_meter.abort)
-        failures = list(_failures((*ends, instruments.digitizer.stop)))
-        if failures:
-            raise ExceptionGroup("a measurement could not be ended", failures)
+        take_every_step("a measurement could not be ended", (*ends, instruments.digitizer.stop))
 
     def _calm(self) -> None:
         """Let the lock-in excite the sample as little as it can."""
@@ -376,21 +384,18 @@ class QuantumDot(DriverDevice):
 
     def _bias_off(self) -> None:
         source = self.driver.bias_source
-        source.source_voltage = 0.0
-        source.source_enabled = False
+        steps = (partial(setattr, source, "source_voltage", 0.0), partial(setattr, source, "source_enabled", False))
+        take_every_step("the bias could not be switched off", steps)
 
     def _gates_safe(self) -> None:
+        """Ramp the gates side by side, or where one of them fails, each on its own."""
         self._volts = None
-        self._send({name: gate.safe for name, gate in self.wiring.gates.items()})
-
-
-def _failures(steps: Iterable[Callable[[], Any]]) -> Iterable[Exception]:
-    """Try every step, whatever happens to the others; yield what they raised."""
-    for step in steps:
+        home = {name: gate.safe for name, gate in self.wiring.gates.items()}
         try:
-            step()
-        except Exception as error:  # noqa: BLE001
-            yield error
+            self._ramp(home)
+        except Exception:  # noqa: BLE001 - what failed is told again by its own ramp
+            steps = [partial(self._ramp, {name: volts}) for name, volts in home.items()]
+            take_every_step("gates could not be brought to their safe voltages", steps)
 
 
 def make_quantum_dot(driver: DotInstruments, wiring: DotWiring, *, name: str, clock: Clock) -> QuantumDot:

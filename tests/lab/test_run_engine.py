@@ -2,9 +2,11 @@ import threading
 
 import bluesky.plan_stubs as bps
 import bluesky.plans as bp
+import bluesky.preprocessors as bpp
 import numpy as np
 import pytest
 from bluesky.utils import Msg, RunEngineInterrupted
+from ophyd.status import Status
 
 from lab import open_station
 from lab.catalogue import open_catalogue
@@ -89,6 +91,38 @@ def test_a_paused_plan_that_is_ended_leaves_the_station_safe(engine, detector, s
     getattr(engine, end)()
     assert stub_station.made_safe == 1
     assert engine.state == "idle"
+
+
+def test_what_an_abort_stops_makes_the_run_aborted_and_not_failed(engine):
+    class Stoppable:
+        name, parent = "stoppable", None
+
+        def set(self, _):
+            self.status = Status()
+            return self.status
+
+        def stop(self, *, success=False):
+            if not self.status.done:
+                self.status.set_exception(RuntimeError("stopped"))
+
+    device = Stoppable()
+
+    def cleanup():
+        device.stop()
+        yield Msg("sleep", None, 0)
+        yield Msg("sleep", None, 0)
+
+    def plan():
+        yield Msg("open_run")
+        yield Msg("set", device, 1, group="moves")
+        threading.Timer(0.1, engine.abort).start()
+        yield Msg("wait", None, group="moves")
+
+    ends = []
+    engine.subscribe(lambda _, stop: ends.append(stop["exit_status"]), "stop")
+    with pytest.raises(RunEngineInterrupted):
+        engine(bpp.finalize_wrapper(plan(), cleanup))
+    assert ends == ["abort"]
 
 
 def test_a_full_disk_does_not_keep_a_paused_plan_from_being_aborted(

@@ -1,3 +1,4 @@
+import os
 import socket
 import subprocess
 import sys
@@ -293,6 +294,23 @@ def test_a_served_bench_is_a_station_over_tcp_with_one_owner_at_a_time(tmp_path)
             assert "held by 127.0.0.1:" in str(caught.value)
         with open_station(path) as station:
             assert station["board"].shots.get() == 5
+
+
+def test_an_instrument_without_a_lock_has_one_owner_on_this_machine(tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    meter = {"*IDN?": "Keysight Technologies,34465A,MY1,1", "SYST:ERR?": '0,"No error"'}
+    with board_at_a_socket(meter) as (port, received):
+        path = tmp_path / "meter.toml"
+        resource = f"TCPIP0::127.0.0.1::{port}::SOCKET"
+        table = f'resource = "{resource}"\ndriver = "keysight_34465a"\nidentity = "Keysight"'
+        path.write_text(f'[station]\nlibrary = "py"\n[instruments.meter]\n{table}\n')
+        with open_station(path):
+            asked = list(received)
+            with pytest.raises(CommunicationError) as caught:
+                open_station(path)
+            assert f"held by process {os.getpid()} on this machine" in str(caught.value)
+            assert received == asked
+        open_station(path).close()
 
 
 def test_only_a_station_of_the_twin_can_be_served():

@@ -100,6 +100,7 @@ def test_a_run_that_is_cut_keeps_the_traces_before(dot, engine):
         ({"points": 10}, "points: 10"),
         ({"points": 10**7}, "trace_points: dot refuses 10000000"),
         ({"interval": 0.0}, "interval: 0.0"),
+        ({"points": 10**5, "interval": 0.1}, "points times interval: 10000.0"),
         ({"traces": 0}, "traces: 0"),
         ({"bins": 1}, "bins: 1"),
         ({"bias": 0.1}, "bias: dot refuses 0.1 V"),

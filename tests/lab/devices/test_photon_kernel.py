@@ -241,3 +241,23 @@ def test_safe_goes_on_when_an_instrument_fails_and_can_be_repeated(photon, monke
     monkeypatch.undo()
     assert photon.safe() == photon.safe() == ["counting ended", "pulses off"]
     photon.unstage()
+
+
+def test_a_channel_that_fails_does_not_keep_the_other_from_going_dark(photon, monkeypatch):
+    photon.stage()
+    photon.trigger().wait(20)
+    channels = photon.driver.awg.channels
+    kind = type(channels[1])
+    output = kind.output
+
+    def refuse(channel, on):
+        if channel.id == 1:
+            raise OSError("the cable is out")
+        output.__set__(channel, on)
+
+    monkeypatch.setattr(kind, "output", property(output.__get__, refuse))
+    with pytest.raises(ExceptionGroup, match="photon could not be made safe"):
+        photon.safe()
+    assert [bool(channels[number].output) for number in (1, 2)] == [True, False]
+    monkeypatch.undo()
+    photon.unstage()

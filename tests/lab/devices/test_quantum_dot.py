@@ -427,6 +427,78 @@ def test_safe_goes_on_when_an_instrument_fails_and_names_it(dot, monkeypatch):
     dot.unstage()
 
 
+def test_a_gate_that_fails_does_not_keep_the_others_or_the_bias_from_safety(dot, monkeypatch):
+    dot.stage()
+    put(dot, barrier_left=0.2, plunger=0.1, sensor=0.3, bias=1e-3)
+
+    def fail(*_):
+        raise OSError("the cable is out")
+
+    dac, source = type(dot.driver.dac.channel(1)), type(dot.driver.bias_source)
+    ramp = dac.ramp
+    monkeypatch.setattr(dac, "ramp", lambda gate, volts: fail() if gate.id == 1 else ramp(gate, volts))
+    monkeypatch.setattr(source, "source_voltage", property(lambda _: 1.0, fail))
+    with pytest.raises(ExceptionGroup, match="dot could not be made safe"):
+        dot.safe()
+    volts = dot.actual_volts()
+    assert abs(volts["plunger"]) < 2e-5
+    assert abs(volts["sensor"]) < 2e-5
+    assert volts["barrier_left"] == pytest.approx(0.2, abs=DAC_CODE)
+    assert not dot.driver.outputs_enabled
+    monkeypatch.undo()
+    dot.unstage()
+
+
+class HeldClock:
+    """Lets time pass on the device's thread only when told to."""
+
+    def __init__(self, clock):
+        self.clock, self.waiting, self.go_on = clock, threading.Event(), threading.Event()
+
+    def sleep(self, seconds):
+        if threading.current_thread() is not threading.main_thread():
+            self.waiting.set()
+            assert self.go_on.wait(20)
+        self.clock.sleep(seconds)
+
+
+def test_after_safe_nothing_follows_that_was_on_its_way(dot, monkeypatch):
+    dot.stage()
+    clock = HeldClock(dot.clock)
+    monkeypatch.setattr(dot, "clock", clock)
+    on_their_way = [dot.gate("barrier_left").set(0.5), dot.gate("barrier_right").set(0.4), dot.bias.set(1e-3)]
+    assert clock.waiting.wait(20)
+    threading.Timer(0.05, clock.go_on.set).start()
+    dot.safe()
+    for status in on_their_way:
+        with pytest.raises(AcquisitionStoppedError):
+            status.wait(20)
+    assert all(abs(volts) < 2e-5 for volts in dot.actual_volts().values())
+    assert dot.driver.bias_source.source_voltage == 0
+    dot.unstage()
+
+
+def test_safe_ends_the_way_to_several_voltages(dot, monkeypatch):
+    dot.stage()
+    clock = HeldClock(dot.clock)
+    monkeypatch.setattr(dot, "clock", clock)
+    with ThreadPoolExecutor(1) as pool:
+        placing = pool.submit(dot.do, lambda: dot.place({"barrier_left": 0.5, "barrier_right": 0.4}))
+        assert clock.waiting.wait(20)
+        threading.Timer(0.05, clock.go_on.set).start()
+        dot.safe()
+        with pytest.raises(AcquisitionStoppedError):
+            placing.result(20)
+    assert all(abs(volts) < 2e-5 for volts in dot.actual_volts().values())
+    dot.unstage()
+
+
+def test_a_gate_moves_again_after_safe(dot):
+    dot.safe()
+    put(dot, plunger=0.1)
+    assert dot.gate("plunger").get() == pytest.approx(0.1, abs=DAC_CODE)
+
+
 # ---- side by side ----------------------------------------------------------------------------------------------------
 
 
