@@ -19,7 +19,7 @@ from protocols.charge_analysis import (
     telegraph_values,
 )
 from protocols.charge_assignment import assignment_error, integration_points, measured_error
-from protocols.gate_settings import HIGHEST_VOLTAGE, check_gates, gate_voltages, set_gates
+from protocols.gate_settings import HIGHEST_VOLTAGE, arrange_gates, check_gates, gate_voltages
 from protocols.ports import QuantumDot
 from protocols.record import Record
 from protocols.telegraph_fit import TelegraphFit, filtered_occupation, whitened
@@ -134,7 +134,7 @@ def qpc_trace(
 def _sense(
     dot: QuantumDot, voltages: Mapping[str, float], settings: Mapping[str, Any], count: int, bins: int
 ) -> Plan[dict[str, Any]]:
-    yield from set_gates(dot, voltages)
+    yield from arrange_gates(dot, voltages)
     yield from configure(dot, measurement="trace", **settings)
     record = Record("primary", units=UNITS, dims=DIMS)
     traces: list[Array] = []

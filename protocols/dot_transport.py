@@ -360,6 +360,8 @@ def charge_stability(
     fixed = _fixed(fixed_gates, (swept, stepped), bias)
     times = _times(settling_time, integration_time)
     check_gates(dot, {**{name: (v,) for name, v in fixed.items()}, swept: values, stepped: steps})
+    if (swept in dot.safe_voltages) != (stepped in dot.safe_voltages):
+        raise ArgumentError(f"gates: of {swept} and {stepped} one is virtual; allowed: two alike")
     allowed_by(dot, **times)
     arguments: dict[str, Any] = {
         "gates": gates,

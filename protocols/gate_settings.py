@@ -107,6 +107,15 @@ def set_gates(dot: QuantumDot, voltages: Mapping[str, float]) -> Plan[None]:
     yield Msg("wait", None, group="gates")
 
 
+def arrange_gates(dot: QuantumDot, voltages: Mapping[str, float]) -> Plan[None]:
+    """Set gates by name: first physical gates, those not named to their safe voltage, then virtual gates and the bias.
+
+    So gates are where the plan says, whatever an earlier run has left behind, and no gate that is set later moves a
+    virtual gate that is set already.
+    """
+    yield from set_gates(dot, {**dot.safe_voltages, **voltages})
+
+
 def prepare_sweep(
     dot: QuantumDot,
     gate: str,
@@ -116,8 +125,8 @@ def prepare_sweep(
     settling_time: float,
     integration_time: float,
 ) -> Plan[None]:
-    """Make a dot ready to sweep a gate over values with the other gates at their voltages."""
-    yield from set_gates(dot, voltages)
+    """Make a dot ready to sweep a gate over values with the other gates at their voltages, or safe."""
+    yield from arrange_gates(dot, voltages)
     yield from configure(
         dot,
         measurement="sweep",

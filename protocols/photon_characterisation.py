@@ -8,7 +8,7 @@ from bluesky.preprocessors import finalize_wrapper
 from numpy.typing import NDArray
 
 from protocols.acquisition import Plan, as_json, configure, measure, recorded, save
-from protocols.arguments import LARGEST_SEED, LARGEST_SHOTS, ArgumentError, allowed_by, number, numbers, one_of, whole
+from protocols.arguments import LARGEST_SEED, ArgumentError, allowed_by, number, numbers, one_of, whole
 from protocols.photon_analysis import (
     KernelFit,
     chi_square,
@@ -26,6 +26,9 @@ Array = NDArray[np.float64]
 
 MOST_VECTORS = 100
 MOST_MODES = 4096
+
+MOST_ATTEMPTS = 1_000_000
+"""Attempts, or gates, that a counter keeps apart."""
 
 EXAMPLES: Mapping[str, Mapping[str, Any]] = {
     "photon_kernel": {"vectors": 3, "shots": 200},
@@ -70,7 +73,7 @@ def photon_kernel(
     dimension : int
         Modes of a random data set, from 2 to 4096.
     shots : int
-        Attempts of each pair, from 2 to 16777216.
+        Attempts of each pair, from 2 to 1000000.
     seed : int
         Seed of the data set, from 0 to 4294967295.
     md : mapping, optional
@@ -96,7 +99,7 @@ def photon_kernel(
     one_of("task", task, ("random", "gaussian", "xor"))
     whole("vectors", vectors, 2, MOST_VECTORS)
     whole("dimension", dimension, 2, MOST_MODES)
-    whole("shots", shots, 2, LARGEST_SHOTS)
+    whole("shots", shots, 2, MOST_ATTEMPTS)
     whole("seed", seed, 0, LARGEST_SEED)
     data = _data_set(task, vectors, dimension, seed)
     if data.shape[1] > photon.modes:
@@ -197,7 +200,7 @@ def dark_counts(
     thresholds : sequence of float
         Levels of the discriminator, V.
     shots : int
-        Gates at each level, from 2 to 16777216.
+        Gates at each level, from 2 to 1000000.
     gate_time : float
         Length of a gate, s.
     md : mapping, optional
@@ -219,7 +222,7 @@ def dark_counts(
         An argument is not allowed; nothing has been sent then.
     """
     thresholds = numbers("thresholds", thresholds, -10.0, 10.0)
-    whole("shots", shots, 2, LARGEST_SHOTS)
+    whole("shots", shots, 2, MOST_ATTEMPTS)
     number("gate_time", gate_time, 0.0, 1000.0, unit="s", above=True)
     allowed_by(photon, shots=shots, gate_time=gate_time)
     for level in thresholds:

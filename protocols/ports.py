@@ -6,7 +6,7 @@ another body of the same role, and on a test double of twenty lines.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
@@ -346,6 +346,10 @@ class QuantumDot(Device, Protocol):
     @property
     def gate_names(self) -> Sequence[str]:
         """Names of the gates, physical ones and then virtual ones."""
+
+    @property
+    def safe_voltages(self) -> Mapping[str, float]:
+        """Where each physical gate is left, V, by its name."""
 
     def gate(self, name: str) -> Settable:
         """Return a gate by name, V; its limits are those of the station.

@@ -48,7 +48,7 @@ class DotChargeSwitch(ActivationSwitch):
     span : (low, high)
         Voltages between which the dot is filled, V.
     operating_point : mapping of str to float
-        Voltages of other gates, V.
+        Voltages of other gates, V; those not named are at their safe ones.
     readout : {"threshold", "bayes"}
         How a record becomes outcomes.
     integration_time, shot_interval : float
@@ -101,7 +101,7 @@ class DotChargeSwitch(ActivationSwitch):
             If the two cannot be told apart.
         """
         dot = self.body
-        dot.place(self.operating_point)
+        dot.place({**dot.safe_voltages, **self.operating_point})
         readings = []
         for edge in self.span:
             dot.place({self.gate: edge})

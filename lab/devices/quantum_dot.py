@@ -147,6 +147,11 @@ class QuantumDot(DriverDevice):
         """Names of the gates, then of the virtual gates."""
         return self.wiring.names
 
+    @property
+    def safe_voltages(self) -> dict[str, float]:
+        """Where each physical gate is left, V."""
+        return {name: gate.safe for name, gate in self.wiring.gates.items()}
+
     def gate(self, name: str) -> GateSignal:
         """Return a gate by name.
 
@@ -390,7 +395,7 @@ class QuantumDot(DriverDevice):
     def _gates_safe(self) -> None:
         """Ramp the gates side by side, or where one of them fails, each on its own."""
         self._volts = None
-        home = {name: gate.safe for name, gate in self.wiring.gates.items()}
+        home = self.safe_voltages
         try:
             self._ramp(home)
         except Exception:  # noqa: BLE001 - what failed is told again by its own ramp

@@ -1,6 +1,6 @@
 """Devices of a hundred lines: the ports of the plans over plain NumPy simulations."""
 
-from types import SimpleNamespace
+from types import MappingProxyType, SimpleNamespace
 from typing import ClassVar
 
 import numpy as np
@@ -363,6 +363,8 @@ class FakeDot(FakeBody):
         *("barrier_left", "plunger", "barrier_right", "barrier_2", "plunger_2", "sensor"),
         *("virtual_plunger", "virtual_plunger_2", "virtual_sensor"),
     )
+
+    safe_voltages = MappingProxyType(dict.fromkeys(gate_names[:6], 0.0))
 
     def __init__(self, *, rates=(800.0, 1200.0), deviation=1e-13, seed=0):
         super().__init__("dot", seed=seed)

@@ -221,3 +221,9 @@ def test_nonsense_is_refused_before_the_dot_is_touched(dot, name, arguments, mes
     with pytest.raises(ArgumentError, match=message):
         next(PLANS[name](dot, **arguments))
     assert dot.log == []
+
+
+def test_a_gate_and_a_virtual_gate_that_may_move_it_are_no_axes_of_a_map(dot, engine):
+    with pytest.raises(ArgumentError, match="of plunger and virtual_plunger one is virtual; allowed: two alike"):
+        engine.run(charge_stability(dot, **{**EXAMPLES["charge_stability"], "gates": ("plunger", "virtual_plunger")}))
+    assert dot.log == []

@@ -1,7 +1,7 @@
 import pytest
 
 from protocols.arguments import ArgumentError
-from protocols.gate_settings import gate_voltages, sweep_voltages
+from protocols.gate_settings import arrange_gates, gate_voltages, sweep_voltages
 
 
 def test_settings_of_gates_are_read_in_their_order():
@@ -52,3 +52,13 @@ def test_a_sweep_that_goes_nowhere_is_refused(ends, points, message):
     with pytest.raises(ArgumentError) as refusal:
         sweep_voltages("gate_range", ends, points)
     assert message in str(refusal.value)
+
+
+def test_gates_are_arranged_from_wherever_an_earlier_run_left_them(make_dot, engine):
+    dot = make_dot()
+    dot.gates["barrier_2"].value = 0.8
+    engine.run(arrange_gates(dot, {"virtual_sensor": 0.3, "plunger": 0.01, "bias": 1e-3}))
+    assert [name for name, _ in dot.log] == [*dot.safe_voltages, "virtual_sensor", "bias"]
+    settings = dict(dot.log)
+    assert settings["barrier_2"] == 0.0
+    assert settings["plunger"] == 0.01

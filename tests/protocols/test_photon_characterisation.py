@@ -104,7 +104,7 @@ def test_a_run_that_is_cut_keeps_what_it_counted_and_leaves_the_light_off(photon
         (photon_kernel, {"vectors": 1}, "vectors: 1"),
         (photon_kernel, {"dimension": 5}, "dimension: 5 is not allowed; photon has 4 modes"),
         (photon_kernel, {"shots": 0}, "shots: 0"),
-        (photon_kernel, {"shots": 2**24}, "shots: photon refuses"),
+        (photon_kernel, {"shots": 2**24}, "shots: 16777216 is not allowed; a whole number from 2 to 1000000"),
         (photon_kernel, {"seed": -1}, "seed: -1"),
         (dark_counts, {"thresholds": ()}, "thresholds: 0 numbers given"),
         (dark_counts, {"thresholds": (11.0,)}, "thresholds: 11.0"),
