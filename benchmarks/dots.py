@@ -7,10 +7,11 @@ installed is named and skipped: ``pip install .[benchmark]``.
 - Charge filter, a given record: probability of the occupied state after each of its samples, beside the same recursion
   as a ``jax.lax.scan`` in double precision. Agreement is the largest difference of the probabilities.
 - Charge filter, record made on the way: one trajectory of record and conditional state with all its random numbers,
-  beside a jitted function that draws them with ``jax.random`` and scans the same recursion over them, beside that scan
-  alone (we draw, JAX does not), and beside the stochastic master equation of QuTiP (``smesolve``, two levels, its
-  default method, fixed steps of the same length). Agreement is the difference of the mean square of the conditional
-  mean from theory, in standard errors of the peer's.
+  beside a jitted ``jax.lax.scan`` of the same recursion that draws them with ``jax.random`` in every step, as we do,
+  that draws all of them before (in memory that grows with the record), or is given them (we draw, JAX does not), and
+  beside the stochastic master equation of QuTiP (``smesolve``, two levels, its default method, fixed steps of the same
+  length). Agreement is the difference of the mean square of the conditional mean from theory, in standard errors of the
+  peer's.
 - Charge stability: mean charges of a double dot at 200 x 200 gate voltages, beside qarray (its Rust and its JAX
   implementation; two gates, the same capacitances) at T = 0 and 0.1 K. Agreement is the largest difference of a charge;
   at T = 0 it is the share of points with other charges, which ties on the lines of degeneracy allow.
@@ -23,7 +24,7 @@ import math
 import time
 from collections.abc import Callable
 from types import ModuleType
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -42,6 +43,7 @@ PIXELS = 200
 ARMS = ((0.1, 0.012), (0.012, 0.09))
 
 Row = dict[str, Any]
+Draws = Literal["each step", "before", "given"]
 
 
 def optional(name: str) -> ModuleType | None:
@@ -120,8 +122,8 @@ def against_qutip() -> Row | str:
     return row(ours, peer, SAMPLES, off_theory(conditional))
 
 
-def against_jax_trajectory(*, drawing: bool) -> Row | str:
-    """Make a record and its filter; JAX draws its random numbers meanwhile, or has them already."""
+def against_jax_trajectory(draws: Draws) -> Row | str:
+    """Make a record and its filter; JAX draws its random numbers in every step, all before the scan, or has them."""
     jax = optional("jax")
     if jax is None:
         return "jax is not installed"
@@ -138,13 +140,22 @@ def against_jax_trajectory(*, drawing: bool) -> Row | str:
         odds = (odds * (1 - fall) + rise) / (odds * fall + (1 - rise)) * jax.numpy.exp(INFORMATION * sample)
         return (switch, odds), (sample, (odds - 1) / (odds + 1))
 
+    def drawing_step(carried: Any, key: Any) -> tuple[Any, Any]:
+        first, second = jax.random.split(key)
+        return step(carried, (jax.random.uniform(first), jax.random.normal(second)))
+
     def draw(key: Any) -> tuple[Any, Any]:
         first, second = jax.random.split(key)
         return jax.random.uniform(first, (SAMPLES,)), jax.random.normal(second, (SAMPLES,))
 
-    key = jax.random.key(1)
-    given = key if drawing else jax.block_until_ready(draw(key))
-    trajectory = jax.jit(lambda given: jax.lax.scan(step, (1.0, 1.0), draw(given) if drawing else given)[1])
+    start, key = (1.0, 1.0), jax.random.key(1)
+    scans: dict[Draws, Callable[[Any], Any]] = {
+        "each step": lambda key: jax.lax.scan(drawing_step, start, jax.random.split(key, SAMPLES))[1],
+        "before": lambda key: jax.lax.scan(step, start, draw(key))[1],
+        "given": lambda drawn: jax.lax.scan(step, start, drawn)[1],
+    }
+    trajectory = jax.jit(scans[draws])
+    given = jax.block_until_ready(draw(key)) if draws == "given" else key
     peer, (_, conditional) = timed(lambda: jax.block_until_ready(trajectory(given)))
     return row(ours, peer, SAMPLES, off_theory(np.asarray(conditional)))
 
@@ -197,8 +208,9 @@ def main() -> None:
     arguments = parser.parse_args()
     results: dict[str, Row | str] = {
         "filter of a record / JAX scan": against_jax_scan(),
-        "record and filter / JAX, drawing": against_jax_trajectory(drawing=True),
-        "record and filter / JAX, its draws given": against_jax_trajectory(drawing=False),
+        "record and filter / JAX, drawing each step": against_jax_trajectory("each step"),
+        "record and filter / JAX, drawing before": against_jax_trajectory("before"),
+        "record and filter / JAX, its draws given": against_jax_trajectory("given"),
         "record and filter / QuTiP smesolve": against_qutip(),
     }
     for implementation in ("rust", "jax"):
