@@ -169,7 +169,9 @@ def xor_error(parameters):
 
 
 @pytest.mark.slow
-def test_xor_is_learnt_from_its_start_as_fast_as_by_ideal_switches(bodies):
+def test_xor_is_learnt_from_its_start_as_fast_as_by_ideal_switches(bodies, station_name):
+    if station_name != "twin":
+        pytest.skip("it asks 3000 times, which takes a minute where each question crosses a network")
     body, seed = bodies("photon_switch"), 1
     body.learn(gate="XOR", epochs=500, final_shots=100, seed=seed)
     learnt = body.learnt()
