@@ -48,6 +48,7 @@ class DriverDevice(Device):
         self.driver = driver
         self._worker = ThreadPoolExecutor(1, thread_name_prefix=f"{name}-worker")
         self._unfinished: set[Future[None]] = set()
+        self._failure: BaseException | None = None
         self.stopped = threading.Event()
         super().__init__(name=name, **kwargs)
         for key, (low, high) in (limits or {}).items():
@@ -70,14 +71,18 @@ class DriverDevice(Device):
     def submit(self, work: Callable[[], None], status: StatusBase) -> StatusBase:
         """Run `work` on the device's thread; `status` ends with it, and fails with what it raises.
 
-        What stopped the device before does not stop this, unless something is still to end.
+        What stopped the device before does not stop this, unless something is still to end. After a failure, whatever
+        the stop of the device ends or drops fails with the same error, until the device is staged anew.
         """
 
         def end(future: Future[None]) -> None:
             error = self._dropped() if future.cancelled() else future.exception()
+            if isinstance(error, AcquisitionStoppedError):
+                error = self._failure or error
             if error is None:
                 status.set_finished()
             else:
+                self._failure = error
                 status.set_exception(error)
 
         if not self._unfinished:
@@ -156,6 +161,7 @@ class DriverDevice(Device):
     def stage(self) -> list[object]:
         """Make ready to acquire; a failure leaves the device safe."""
         self.stopped.clear()
+        self._failure = None
         staged = super().stage()
         try:
             self.do(self.prepare_acquisition)
