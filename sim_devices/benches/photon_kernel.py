@@ -78,15 +78,6 @@ class Clicks:
         overlap, times, width, intensity = light
         return self._path.clicks(overlap, times, width, starts, gate, threshold, key, intensity)
 
-    def stamps(self, start: float, duration: float, threshold: float, acquisition: int, /) -> Times:
-        """Return the times of the pulses."""
-        key = self._path.key(acquisition)
-        light = self._light(start, start + duration)
-        if light is None:
-            return self._path.parameters.stamps(np.zeros(0), start, duration, key=key, threshold=threshold)
-        overlap, times, width, intensity = light
-        return self._path.stamps(overlap, times, width, start, duration, threshold, key, intensity)
-
     def _light(self, begin: float, end: float) -> tuple[float, Times, float, npt.NDArray[np.float64]] | None:
         """Return overlap, times of the attempts, length of the read pulse and its intensity; None in the dark."""
         write, read = self._awg.pulse(WRITE), self._awg.pulse(READ)

@@ -60,9 +60,6 @@ class PulseInput(Protocol):
     def count(self, starts: Times, gate: float, threshold: float, acquisition: int, /) -> npt.NDArray[np.int64]:
         """Return the pulses that cross `threshold` V within gates of `gate` s that open at each of `starts`."""
 
-    def stamps(self, start: float, duration: float, threshold: float, acquisition: int, /) -> Times:
-        """Return the times, s, of the pulses that cross `threshold` V within `duration` s from `start` on."""
-
 
 class Grounded:
     """An output or input that nothing is connected to: no voltage, no signal, no pulses."""
@@ -88,10 +85,6 @@ class Grounded:
     def count(self, starts: Times, _gate: float, _threshold: float, _acquisition: int, /) -> npt.NDArray[np.int64]:
         """Return zeros."""
         return np.zeros(len(starts), np.int64)
-
-    def stamps(self, _start: float, _duration: float, _threshold: float, _acquisition: int, /) -> Times:
-        """Return nothing."""
-        return np.zeros(0)
 
 
 OPEN = Grounded()
