@@ -20,6 +20,7 @@ import numba
 import numpy as np
 
 from twin import compute
+from twin.models.network import Noise, Scheme, sample_network
 
 CELLS, LAYER = 32, 8
 TEMPERATURE = 0.1
@@ -50,7 +51,7 @@ def timed(run: Callable[[], float]) -> dict[str, float]:
     return best
 
 
-def kernel(step: float, scheme: compute.Scheme, noise: compute.Noise, threads: int) -> dict[str, float]:
+def kernel(step: float, scheme: Scheme, noise: Noise, threads: int) -> dict[str, float]:
     """Time the kernel on a generation: 50 programs, 16 rows, 64 shots, unit time."""
     programs, rows, shots = 50, 16, 64
     couplings = np.broadcast_to(COUPLINGS, (programs, CELLS, CELLS)).astype(np.float32)
@@ -58,7 +59,7 @@ def kernel(step: float, scheme: compute.Scheme, noise: compute.Noise, threads: i
     stiffness = np.broadcast_to(np.float32([1, 0, 1]), (programs, CELLS, 3))
 
     def run() -> float:
-        compute.sample_network(
+        sample_network(
             couplings, fields, stiffness, TEMPERATURE, trajectories=shots, key=(1, 2), first=1.0,
             step=step, scheme=scheme, noise=noise, read=np.arange(CELLS - LAYER, CELLS),
         )  # fmt: skip

@@ -13,11 +13,15 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from protocols.learning_rules import Gradient
+
 __all__ = [
     "ActivationSwitch",
     "Board",
+    "BoardModel",
     "BoardProgram",
     "Device",
+    "ModelRun",
     "Movable",
     "PhotonKernel",
     "ProgramError",
@@ -277,6 +281,73 @@ class Board(Device, Protocol):
 
     def safe(self) -> Sequence[str]:
         """Abort, noise off, outputs off."""
+
+
+class ModelRun(Protocol):
+    """Trajectories of a model of a board, which can be asked what they would have done under another program."""
+
+    @property
+    def samples(self) -> NDArray[np.float32]:
+        """Samples, shape (rows, trajectories, observations, cells read)."""
+
+    def gradient(self, weights: ArrayLike) -> Gradient:
+        """Return the derivatives of ``sum(weights * samples)`` by the parameters of the program, noise held fixed.
+
+        Parameters
+        ----------
+        weights : array_like, shape (rows, trajectories, observations, cells read)
+            Derivative of a loss by each sample.
+        """
+
+
+@runtime_checkable
+class BoardModel(Protocol):
+    """A model of a thermodynamic board that can be differentiated; all quantities are in model units."""
+
+    @property
+    def name(self) -> str:
+        """Name in the record."""
+
+    def run(
+        self,
+        program: BoardProgram,
+        inputs: ArrayLike,
+        *,
+        temperature: float,
+        trajectories: int,
+        observation_time: float,
+        observations: int = 1,
+        burn_in: float = 0.0,
+        step: float = 0.02,
+        cells: Sequence[int] | None = None,
+        seed: int = 0,
+        acquisition: int = 0,
+    ) -> ModelRun:
+        """Simulate trajectories from x = 0 under one program, and remember them.
+
+        Parameters
+        ----------
+        program : BoardProgram
+            The program.
+        inputs : array_like, shape (rows, inputs)
+            Rows of input.
+        temperature : float
+            Noise temperature kT.
+        trajectories : int
+            Trajectories of each row.
+        observation_time : float
+            Time from the start, or from the end of the burn-in, to the first observation, and from each to the next.
+        observations : int
+            Observations along each trajectory: 1 for reset sampling, more for serial sampling.
+        burn_in : float
+            Time before the first interval of observation.
+        step : float
+            Largest time step.
+        cells : sequence of int, optional
+            Cells observed, from 0; all by default.
+        seed, acquisition : int
+            Address of the noise: equal numbers give equal noise.
+        """
 
 
 @runtime_checkable

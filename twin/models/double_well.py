@@ -16,6 +16,7 @@ from scipy.optimize import minimize_scalar
 
 from twin import compute
 from twin.kernels import double_well as kernels
+from twin.models.network import steps_in
 
 __all__ = ["LARGEST_BIAS", "DoubleWell", "Equilibrium", "UnstableStepError", "fastest_temperature"]
 
@@ -242,7 +243,7 @@ class DoubleWell:
         """
         if not 0 < step <= 0.02:
             raise ValueError(f"double well: step is {step}; allowed are up to 0.02")
-        count, size = compute.steps_in(interval, step)
+        count, size = steps_in(interval, step)
         first = np.ascontiguousarray(starts, np.float64)
         observed = np.empty((first.size, observations))
         compute.run_sliced(
@@ -293,7 +294,7 @@ class DoubleWell:
         key
             Two 32-bit words, see `twin.noise.stream_key`.
         """
-        count, size = compute.steps_in(duration, step)
+        count, size = steps_in(duration, step)
         first = np.ascontiguousarray(starts, np.float64)
         work = np.empty(first.size)
         compute.run_sliced(

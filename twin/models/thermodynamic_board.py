@@ -21,6 +21,7 @@ from twin.compute import Cancelled
 from twin.kernels.moments import convert
 from twin.models.circuit import Circuit
 from twin.models.imperfections import Deviations, Imperfections, quantise
+from twin.models.network import Noise, Scheme, sample_network
 from twin.models.program import FULL_SCALE, RAIL, Array, Program, Schedule
 from twin.models.record import Moments, Record, SampleMemoryError
 from twin.models.run import Lanes, Run, Tile, tiles
@@ -61,8 +62,8 @@ class Integrator:
     """
 
     step: float = 0.02
-    scheme: compute.Scheme = "ros2"
-    noise: compute.Noise = "matched"
+    scheme: Scheme = "ros2"
+    noise: Noise = "matched"
 
     def __post_init__(self) -> None:
         if not 1e-6 <= self.step <= 0.25:
@@ -261,7 +262,7 @@ class ThermodynamicBoard:
         state = np.broadcast_to(start, network[1].shape).astype(np.float32) if schedule.serial else None
         for done in range(0, schedule.shots, tile.shots):
             shots = min(tile.shots, schedule.shots - done)
-            samples = compute.sample_network(
+            samples = sample_network(
                 *network,
                 run.temperature,
                 key=key,

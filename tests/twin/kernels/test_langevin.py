@@ -7,7 +7,7 @@ import pytest
 from scipy.integrate import solve_ivp
 from scipy.linalg import expm, solve_continuous_lyapunov
 
-from twin.compute import sample_network
+from twin.models.network import sample_network
 
 KEY = (11, 12)
 

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from twin.compute import sample_network
 from twin.kernels.philox import COMMON_SYMBOL, RARE_SYMBOL, words_at
+from twin.models.network import sample_network
 
 ALL_ONES = 0xFFFFFFFF
 KNOWN = [

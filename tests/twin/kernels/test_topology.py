@@ -3,8 +3,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from twin.compute import prepare_network
 from twin.kernels.topology import PACK
+from twin.models.network import prepare_network
 
 
 def network_of(couplings):
