@@ -1,7 +1,8 @@
 """How every kernel is compiled, and the one piece of memory that plain Numba lacks.
 
-The only module that uses internals of Numba, for speed alone: the option ``_nrt`` and the intrinsic `stack_lanes`. A
-Numba without them refuses to compile a kernel, so the upper bound of its version is the last one tested.
+Internals of Numba are used here, by the option ``_nrt`` and the intrinsic `stack_lanes`, and in the modules that emit
+instructions (`tile`, `adjoint_tile`), for speed alone. A Numba without them refuses to compile a kernel, so the upper
+bound of its version is the last one tested.
 
 Numba's disk cache looks at the file of a kernel, not at what that file imports: set TWIN_NUMBA_CACHE=0 while working
 on the kernels.

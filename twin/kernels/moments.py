@@ -6,6 +6,9 @@ from numba import float32
 from twin.kernels.jit import inlined, kernel
 from twin.kernels.philox import normal_pair, philox4x32
 
+TOGETHER = 4
+"""Samples whose products are added to a comoment in one pass over its memory."""
+
 
 @inlined
 def _means(samples, group, means):  # type: ignore[no-untyped-def]
@@ -32,15 +35,19 @@ def add_moments(begin, end, samples, done, mean, comoment):  # type: ignore[no-u
         (groups, c) means and (groups, c, c) sums of products of deviations from them, upper triangle; updated.
     """
     m, c = samples.shape[1], samples.shape[2]
-    here, deviation = np.empty(c), np.empty(c)
+    here, deviations = np.empty(c), np.zeros((TOGETHER, c))
     for g in range(begin, end):
         _means(samples, g, here)
-        for s in range(m):
+        for first in range(0, m, TOGETHER):
+            for k in range(TOGETHER):
+                for i in range(c):
+                    deviations[k, i] = samples[g, first + k, i] - here[i] if first + k < m else 0.0
             for i in range(c):
-                deviation[i] = samples[g, s, i] - here[i]
-            for i in range(c):
+                d0, d1, d2, d3 = deviations[0, i], deviations[1, i], deviations[2, i], deviations[3, i]
                 for j in range(i, c):
-                    comoment[g, i, j] += deviation[i] * deviation[j]
+                    comoment[g, i, j] += (
+                        d0 * deviations[0, j] + d1 * deviations[1, j] + d2 * deviations[2, j] + d3 * deviations[3, j]
+                    )
         for i in range(c):
             for j in range(i, c):
                 comoment[g, i, j] += (here[i] - mean[g, i]) * (here[j] - mean[g, j]) * (done * m / (done + m))

@@ -9,14 +9,12 @@ import math
 import numpy as np
 from numba import float32, uint32, uint64
 
-from twin.kernels.jit import LANES, inlined, kernel
+from twin.kernels.jit import LANES, inlined, kernel, leaf
 
 _MULTIPLIER_0, _MULTIPLIER_1 = np.uint64(0xD2511F53), np.uint64(0xCD9E8D57)
 _WEYL_0, _WEYL_1 = np.uint32(0x9E3779B9), np.uint32(0xBB67AE85)
 _HALF_WORD = np.uint64(32)
 
-SYMBOLS_PER_WORD = 8
-"""Noise symbols in one 32-bit word, four bits each."""
 RARE_SYMBOL = math.sqrt(8 - 7 * (1 - math.sqrt(3584) / 112))
 """Magnitude of the symbols +-2.17756 of probability 1/16 each."""
 COMMON_SYMBOL = math.sqrt(1 - math.sqrt(3584) / 112)
@@ -63,7 +61,7 @@ def normal_pair(first, second):  # type: ignore[no-untyped-def]
     r = r * m + float32(-2.4999993993e-1)
     r = r * m + float32(3.3333331174e-1)
     logarithm = m + (r * m * z - float32(0.5) * z) + e * float32(0.69314718056)
-    radius = np.sqrt(float32(-2) * logarithm)
+    radius = math.sqrt(float32(-2) * logarithm)
 
     quadrant = uint32(second >> uint32(30))
     turn = float32(uint32(second & uint32(0x3FFFFFFF)) >> uint32(6)) * float32(2.0**-24) - float32(0.5)
@@ -96,17 +94,6 @@ def draw_words(words, cell, group, trajectory, row, owner, k0, k1):  # type: ign
 
 
 @inlined
-def draw_symbols(draws, words, cell, word):  # type: ignore[no-untyped-def]
-    """Unpack a word of one cell in every lane into SYMBOLS_PER_WORD noise symbols."""
-    for k in range(SYMBOLS_PER_WORD):
-        magnitude, sign = uint32(7 << (4 * k)), uint32(8 << (4 * k))
-        for lane in range(LANES):
-            bits = words[cell, word, lane]
-            size = float32(RARE_SYMBOL) if (bits & magnitude) == uint32(0) else float32(COMMON_SYMBOL)
-            draws[cell, k, lane] = -size if (bits & sign) != uint32(0) else size
-
-
-@inlined
 def draw_normals(draws, words, cell, first):  # type: ignore[no-untyped-def]
     """Turn the 4 words of one cell in every lane into standard normal variates ``first`` to ``first + 3``."""
     for pair in range(2):
@@ -114,6 +101,47 @@ def draw_normals(draws, words, cell, first):  # type: ignore[no-untyped-def]
             p, q = normal_pair(words[cell, 2 * pair, lane], words[cell, 2 * pair + 1, lane])
             draws[cell, first + 2 * pair, lane] = p
             draws[cell, first + 2 * pair + 1, lane] = q
+
+
+@leaf
+def fill_words(words, begin, end, group, trajectory, line, owner, k0, k1):  # type: ignore[no-untyped-def]
+    """Fill in words (4, n, LANES) of some rows: counter (group, trajectory, line, owner), the last by row."""
+    for r in range(begin, end):
+        for lane in range(LANES):
+            a, b, c, d = philox4x32(group, trajectory[lane], line[lane], owner[r], k0, k1)
+            words[0, r, lane] = a
+            words[1, r, lane] = b
+            words[2, r, lane] = c
+            words[3, r, lane] = d
+
+
+@leaf
+def words_to_normals(words, begin, end):  # type: ignore[no-untyped-def]
+    """Turn words (4, n, LANES) of some rows into the bits of as many normal variates in single precision, in place."""
+    for pair in range(2):
+        for r in range(begin, end):
+            for lane in range(LANES):
+                p, q = normal_pair(words[2 * pair, r, lane], words[2 * pair + 1, r, lane])
+                words[2 * pair, r, lane] = np.float32(p).view(np.uint32)
+                words[2 * pair + 1, r, lane] = np.float32(q).view(np.uint32)
+
+
+@leaf
+def words_to_counts(words, begin, end):  # type: ignore[no-untyped-def]
+    """Turn words (4, n, LANES) of some rows into the bits of (bits set - 16) / sqrt(8), single precision, in place."""
+    for k in range(4):
+        for r in range(begin, end):
+            for lane in range(LANES):
+                bits = words[k, r, lane]
+                bits = uint32(bits - uint32(uint32(bits >> uint32(1)) & uint32(0x55555555)))
+                bits = uint32(
+                    uint32(bits & uint32(0x33333333)) + uint32(uint32(bits >> uint32(2)) & uint32(0x33333333))
+                )
+                bits = uint32(uint32(bits + uint32(bits >> uint32(4))) & uint32(0x0F0F0F0F))
+                bits = uint32(bits + uint32(bits >> uint32(8)))
+                count = uint32(bits + uint32(bits >> uint32(16))) & uint32(0x3F)
+                variate = (float32(np.int32(count)) - float32(16)) * float32(1 / math.sqrt(8))
+                words[k, r, lane] = np.float32(variate).view(np.uint32)
 
 
 @kernel

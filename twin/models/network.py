@@ -6,13 +6,20 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from twin.compute import run_sliced
-from twin.kernels.jit import LANES
-from twin.kernels.langevin import NORMALS_PER_GROUP, SYMBOLS_PER_GROUP, Network, Plan, sample_blocks
-from twin.kernels.topology import PACK, colour_classes, list_neighbours
+from twin.compute import piecewise
+from twin.kernels.block import WORDS_PER_GROUP, Programs
+from twin.kernels.langevin import Plan, sample_blocks
+from twin.kernels.tile import ConvexImplicit, Euler, Implicit, Signs, Symbols, Variates
+from twin.kernels.topology import TILE, Layout, lay_out
+from twin.models.blocks import address, sample_in_blocks, watched
+from twin.models.network_pieces import cut_network
 
 Scheme = Literal["ros2", "euler"]
-Noise = Literal["matched", "gaussian"]
+Noise = Literal["matched", "rademacher", "popcount", "gaussian"]
+
+_NOISE: dict[Noise, Signs | Symbols | Variates] = {
+    "matched": Symbols(), "rademacher": Signs(), "popcount": Variates(normal=False), "gaussian": Variates(),
+}  # fmt: skip
 
 MAXIMUM_GROUPS = 2**32
 
@@ -23,45 +30,60 @@ def steps_in(interval: float, step: npt.ArrayLike) -> tuple[npt.NDArray[np.int64
     return count, interval / count
 
 
-def prepare_network(
+def arrange_programs(
     couplings: npt.NDArray[np.float32],
     fields: npt.NDArray[np.float32],
     stiffness: npt.NDArray[np.float32],
     temperature: float | npt.NDArray[np.float64],
-) -> Network:
-    """Return programs as the kernel walks them: neighbour lists and colour classes.
+    scheme: Scheme = "ros2",
+) -> Programs:
+    """Return programs as the kernel walks them, see `twin.kernels.topology.Layout`.
 
     Parameters
     ----------
     couplings
-        (P, n, n); ``J[i, j]`` weighs x_j in the force on cell i, so a board without detailed balance is allowed.
+        (P, n, n); ``J[i, j]`` weighs x_j in the force on cell i, so a board without detailed balance is allowed. The
+        diagonal is not read.
     fields
         (P, K, n): bias minus what the inputs exert, for K rows of input.
     stiffness
         (P, n, 3): J2, J3, J4.
     temperature
         kT, one for all cells or (n,).
+    scheme
+        ``ros2`` needs classes of cells that are not coupled to each other.
     """
-    programs, n = couplings.shape[:2]
-    longest = int((np.count_nonzero(couplings, axis=2) + PACK).sum(axis=1).max())
-    network = Network(
+    programs, n = np.shape(couplings)[:2]
+    layout = Layout(
+        order=np.empty((programs, n), np.int64),
+        colours=np.empty(programs, np.int64),
+        classes=np.empty((programs, n + 1), np.int64),
+        class_tiles=np.empty((programs, n + 1), np.int64),
+        tiles=np.empty((programs, n, TILE), np.int64),
+        neighbours=np.empty((programs, n * n), np.int64),
+        weights=np.empty((programs, n * n), np.float32),
+    )
+    without_diagonal = np.array(couplings, np.float32)
+    without_diagonal[:, np.arange(n), np.arange(n)] = 0
+    lay_out(without_diagonal, scheme == "ros2", layout)
+    return Programs(
         fields=np.ascontiguousarray(fields, np.float32),
         stiffness=np.ascontiguousarray(stiffness, np.float32),
         temperature=np.broadcast_to(np.asarray(temperature, np.float64), (n,)).copy(),
-        starts=np.zeros((programs, n + 1), np.int64),
-        neighbours=np.zeros((programs, longest), np.int64),
-        weights=np.zeros((programs, longest), np.float32),
-        order=np.zeros((programs, n), np.int64),
-        classes=np.zeros((programs, n + 1), np.int64),
-        colours=np.zeros(programs, np.int64),
+        layout=layout,
     )
-    couplings = np.ascontiguousarray(couplings, np.float32)
-    for p in range(programs):
-        list_neighbours(couplings[p], network.starts[p], network.neighbours[p], network.weights[p])
-        network.colours[p] = colour_classes(couplings[p], network.order[p], network.classes[p])
-    return network
 
 
+def _marker(scheme: Scheme, stiffness: npt.NDArray[np.float32]) -> Euler | Implicit | ConvexImplicit:
+    """Return the step that the kernel takes: one without the guard against negative slopes where there are none."""
+    if scheme == "euler":
+        return Euler()
+    quadratic, cubic, quartic = np.moveaxis(stiffness, 2, 0)
+    convex = (quadratic >= 0).all() and not cubic.any() and (quartic >= 0).all()
+    return ConvexImplicit() if convex else Implicit()
+
+
+@piecewise(cut_network, gpu="twin.models.network_cuda:sample_network")
 def sample_network(
     couplings: npt.NDArray[np.float32],
     fields: npt.NDArray[np.float32],
@@ -94,7 +116,7 @@ def sample_network(
     Parameters
     ----------
     couplings, fields, stiffness, temperature
-        Programs, see `prepare_network`.
+        Programs, see `arrange_programs`.
     trajectories
         Trajectories per program and row.
     key
@@ -106,7 +128,8 @@ def sample_network(
     step
         Largest time step, one for all programs or (P,); intervals are cut into equal steps.
     scheme, noise
-        See `twin.kernels.langevin`.
+        See `twin.kernels.langevin` and `twin.kernels.tile`. ``rademacher`` are signs, ``matched`` symbols, ``popcount``
+        counts of bits and ``gaussian`` normal variates.
     rail
         Cells are clipped at +-rail.
     read
@@ -142,44 +165,25 @@ def sample_network(
     step = np.broadcast_to(np.asarray(step, np.float64), (programs,))
     first_steps, first_step = steps_in(first, step)
     next_steps, next_step = steps_in(first if interval is None else interval, step)
-    per_group = NORMALS_PER_GROUP if noise == "gaussian" else SYMBOLS_PER_GROUP
+    kind = _NOISE[noise]
     longest = int(first_steps.max()) + 1 + (done + observations) * (int(next_steps.max()) + 1)
-    if 2 * longest >= MAXIMUM_GROUPS * per_group:
+    if 2 * longest >= MAXIMUM_GROUPS * WORDS_PER_GROUP * kind.per_word:
         raise ValueError(f"a trajectory of {done + observations} observations is longer than its noise lasts")
-    blocks = -(-count * trajectories // LANES)
+    arranged = arrange_programs(couplings, fields, stiffness, temperature, scheme)
     plan = Plan(
+        scheme=_marker(scheme, arranged.stiffness),
+        kind=kind,
+        addresses=address((programs, count), trajectories, first_trajectory, key, slots, rows),
+        cells=np.arange(n) if cells is None else np.asarray(cells, np.int64),
         start=np.zeros(n, np.float32) if start is None else np.ascontiguousarray(start, np.float32),
         read=np.arange(n) if read is None else np.asarray(read, np.int64),
-        slots=np.arange(programs) if slots is None else np.asarray(slots, np.int64),
-        rows=np.arange(count) if rows is None else np.asarray(rows, np.int64),
-        cells=np.arange(n) if cells is None else np.asarray(cells, np.int64),
-        stop=np.zeros(1, np.uint8),
-        observed=np.zeros(programs * blocks, np.int64),
-        first_trajectory=int(first_trajectory),
-        trajectories=int(trajectories),
-        done=int(done),
         first_steps=first_steps,
         first_step=first_step,
         next_steps=next_steps,
         next_step=next_step,
+        done=int(done),
         settling_time=float(settling_time),
-        key_0=int(key[0]),
-        key_1=int(key[1]),
         rail=float(rail),
-        euler=scheme == "euler",
-        gaussian=noise == "gaussian",
+        **watched((programs, count), trajectories),
     )
-    network = prepare_network(couplings, fields, stiffness, temperature)
-    carried = np.empty((0, 0, 0), np.float32) if state is None else state
-    samples = np.empty((programs, count * trajectories, observations, plan.read.size), np.float32)
-
-    def look_on() -> bool:
-        if progress is not None:
-            progress(float(plan.observed.sum() / (plan.observed.size * observations)))
-        return cancelled is not None and cancelled()
-
-    run_sliced(
-        lambda begin, end: sample_blocks(begin, end, network, plan, carried, samples),
-        programs * blocks, plan.stop, look_on if cancelled or progress else None,
-    )  # fmt: skip
-    return samples.reshape(programs, count, trajectories, observations, plan.read.size)
+    return sample_in_blocks(sample_blocks, arranged, plan, (programs, count), observations, state, cancelled, progress)

@@ -69,7 +69,13 @@ PUBLISHED = [
 ]
 
 
-@pytest.mark.parametrize("scheme", [{}, {"scheme": "euler", "noise": "gaussian", "step": 0.001}])
+SOLVERS = [
+    {}, {"scheme": "euler", "noise": "gaussian", "step": 0.001}, {"noise": "rademacher", "step": 1 / 128},
+    {"noise": "popcount"},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("scheme", SOLVERS, ids=["matched", "euler", "rademacher", "popcount"])
 @pytest.mark.parametrize(("kT", "bias", "means", "variances"), PUBLISHED)
 def test_cells_at_finite_times_agree_with_the_fokker_planck_equation(kT, bias, means, variances, scheme):
     for time, mean, variance in zip((0.2, 0.5, 1.0, 2.0), means, variances, strict=True):

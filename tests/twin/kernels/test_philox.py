@@ -43,11 +43,38 @@ def test_the_kernel_draws_the_four_symbols_with_their_probabilities():
     assert stats.chisquare(counts, expected).pvalue > 1e-6
 
 
+def test_the_kernel_draws_both_signs_equally_often():
+    signs, counts = np.unique(increments("rademacher"), return_counts=True)
+    assert signs.tolist() == [-1, 1]
+    assert stats.binomtest(int(counts[0]), int(counts.sum())).pvalue > 1e-6
+
+
+def test_the_kernel_counts_the_bits_of_words():
+    variates, counts = np.unique(increments("popcount"), return_counts=True)
+    law = stats.binom(32, 0.5)
+    bits = np.rint(variates * np.sqrt(8) + 16)
+    np.testing.assert_allclose(variates, (bits - 16) / np.sqrt(8), atol=1e-6)
+    usual = np.abs(bits - 16) <= 9
+    expected = law.pmf(bits[usual])
+    observed = counts[usual]
+    assert stats.chisquare(observed, expected / expected.sum() * observed.sum()).pvalue > 1e-6
+
+
+@pytest.mark.parametrize(
+    ("noise", "fourth"), [("rademacher", 1.0), ("matched", 3.0), ("popcount", 3 - 2 / 32), ("gaussian", 3.0)]
+)
+def test_noise_has_unit_variance_and_its_fourth_moment(noise, fourth):
+    draws = increments(noise).ravel().astype(float)
+    for power, moment in ((1, 0.0), (2, 1.0), (3, 0.0), (4, fourth)):
+        values = draws**power
+        assert abs(values.mean() - moment) <= 5 * values.std() / np.sqrt(values.size) + 1e-6
+
+
 def test_gaussian_noise_is_normal():
     assert stats.kstest(increments("gaussian").ravel(), "norm").pvalue > 1e-6
 
 
-@pytest.mark.parametrize("noise", ["matched", "gaussian"])
+@pytest.mark.parametrize("noise", ["matched", "rademacher", "popcount", "gaussian"])
 def test_successive_draws_of_a_trajectory_are_uncorrelated(noise):
     draws = np.diff(increments(noise, 4000, 300), axis=1, prepend=0.0)
     draws -= draws.mean()

@@ -66,7 +66,9 @@ def test_samples_do_not_depend_on_the_process():
     assert lines[0][1] == lines[1][1]
 
 
-@pytest.mark.parametrize("options", [{}, {"noise": "gaussian"}, {"scheme": "euler"}])
+@pytest.mark.parametrize(
+    "options", [{}, {"noise": "gaussian"}, {"noise": "rademacher"}, {"scheme": "euler", "noise": "popcount"}]
+)
 def test_a_trajectory_does_not_depend_on_what_runs_beside_it(options):
     everything = network(**options)
     rng = np.random.default_rng(3)
@@ -80,7 +82,9 @@ def test_a_trajectory_does_not_depend_on_what_runs_beside_it(options):
     np.testing.assert_array_equal(alone[0, 0], everything[2, 1, 17:20])
 
 
-@pytest.mark.parametrize("options", [{}, {"noise": "gaussian"}, {"scheme": "euler", "noise": "gaussian"}])
+@pytest.mark.parametrize(
+    "options", [{}, {"noise": "gaussian"}, {"noise": "rademacher"}, {"scheme": "euler", "noise": "gaussian"}]
+)
 def test_a_series_that_is_cut_goes_on_as_if_it_were_not(options):
     whole = network(observations=9, **options)
     state = np.zeros((4, 150, 6), np.float32)
