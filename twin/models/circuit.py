@@ -1,12 +1,12 @@
 """The circuit of the thermodynamic board: series RLC loops, and what a model unit is in SI units."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 BOLTZMANN = 1.380649e-23
 """J/K"""
-LARGEST_MASS = 0.01
-"""Reduced mass up to which overdamped dynamics describe the loops to 1 %."""
+LEAST_MASS, LARGEST_MASS = 1e-4, 1e4
+"""Reduced masses that are simulated. A lighter loop moves as one without inductance, to 0.01 %."""
 
 
 @dataclass(frozen=True)
@@ -25,30 +25,32 @@ class Circuit:
     unit_voltage
         V0 in V: the voltage across C at x = 1.
     inductance
-        L in H.
+        L in H. With 0 the loops move overdamped; else they have the reduced mass m = L / (R tau) and move underdamped.
+        Overdamped motion is right to 1 % up to m = 0.01 and cheaper.
     clock_frequency
         Clock of the sampling logic in Hz.
 
     Raises
     ------
     ValueError
-        If a value is not positive and finite, or the reduced mass L / (R tau) exceeds 0.01: the model is overdamped.
+        If a value is not positive and finite, or the reduced mass is not 0 and out of LEAST_MASS to LARGEST_MASS.
     """
 
-    resistance: float = 1e4
-    capacitance: float = 5e-10
-    unit_voltage: float = 0.1
-    inductance: float = 1e-5
-    clock_frequency: float = 12e6
+    resistance: float = field(default=1e4, metadata={"unit": "ohm"})
+    capacitance: float = field(default=5e-10, metadata={"unit": "F"})
+    unit_voltage: float = field(default=0.1, metadata={"unit": "V"})
+    inductance: float = field(default=0.0, metadata={"unit": "H"})
+    clock_frequency: float = field(default=12e6, metadata={"unit": "Hz"})
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
             lowest = "not negative" if name == "inductance" else "positive"
             if not (0 <= value < math.inf) or (value == 0 and lowest == "positive"):
                 raise ValueError(f"circuit: {name} is {value}; it must be {lowest} and finite")
-        if self.mass > LARGEST_MASS:
+        if self.mass and not LEAST_MASS <= self.mass <= LARGEST_MASS:
             raise ValueError(
-                f"circuit: the reduced mass L / (R tau) is {self.mass:.3g}; the overdamped model allows {LARGEST_MASS}"
+                f"circuit: the reduced mass L / (R tau) is {self.mass:.3g}; "
+                f"allowed are 0 and {LEAST_MASS} to {LARGEST_MASS}"
             )
 
     @property

@@ -5,13 +5,12 @@ The energy of n cells x with inputs u is
     U(x; u) = sum_i (J2_i x_i^2 + J3_i x_i^3 + J4_i x_i^4 - b_i x_i) + sum_{i<j} J_ij x_i x_j + sum_{a,i} W_ia u_a x_i,
 
 and its motion the overdamped Langevin equation dx = -dU/dx dt + sqrt(2 kT) dB (Whitelam and Casert, "Thermodynamic
-computing out of equilibrium", eq. 9, with mobility 1). Everything here is in model units; `Circuit` says what they are
-in SI.
+computing out of equilibrium", eq. 9, with mobility 1); or, where its loops have inductance, the underdamped one,
+m x'' + x' = -dU/dx + sqrt(2 kT) eta. Everything here is in model units; `Circuit` says what they are in SI.
 """
 
-import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -21,7 +20,7 @@ from twin.compute import Cancelled
 from twin.kernels.moments import convert
 from twin.models.circuit import Circuit
 from twin.models.imperfections import Deviations, Imperfections, quantise
-from twin.models.network import Noise, Scheme, sample_network
+from twin.models.integrator import Integrator, Motion, merge
 from twin.models.program import FULL_SCALE, RAIL, Array, Program, Schedule
 from twin.models.record import Moments, Record, SampleMemoryError
 from twin.models.run import Lanes, Run, Tile, tiles
@@ -32,53 +31,8 @@ __all__ = [
     "SampleMemoryError", "Schedule", "ThermodynamicBoard",
 ]  # fmt: skip
 
-LEAST_STEPS = 20
-"""Steps that a shot after a reset takes at least."""
-
-
-@dataclass(frozen=True)
-class Integrator:
-    """How the equation of motion is solved.
-
-    Parameters
-    ----------
-    step
-        Largest time step; every interval between observations is cut into equal steps. The bias falls as its square.
-        Where J4 kT exceeds 1 in the stiffest and hottest cell of a program, its steps are shorter by the square root
-        of that, so that the bias of cells which quartic energy confines stays what it is at 1; and a shot after a reset
-        takes at least LEAST_STEPS, so that its transient is resolved. With the default the bias in equilibrium is,
-        for cells with J2 from -1 to 1, J4 = 1 and |bias| <= 5, below 3e-4 in the mean and 0.2 % in the variance at
-        kT = 0.1, and below 0.5 % of either at kT = 1. In four layers of eight cells with couplings of standard
-        deviation 1 the means are off by 5e-4 (rms) at kT = 0.1.
-    scheme
-        ``ros2``, a splitting scheme of weak order 2, or ``euler``, the Euler-Maruyama scheme.
-    noise
-        ``matched``: four-bit symbols with the first five moments of a normal variate, or ``gaussian``.
-
-    Raises
-    ------
-    ValueError
-        If the step is not between 1e-6 and 0.25, or scheme or noise are unknown.
-    """
-
-    step: float = 0.02
-    scheme: Scheme = "ros2"
-    noise: Noise = "matched"
-
-    def __post_init__(self) -> None:
-        if not 1e-6 <= self.step <= 0.25:
-            raise ValueError(f"integrator: step is {self.step}; allowed are 1e-6 to 0.25 units of time")
-        for name, value, allowed in (
-            ("scheme", self.scheme, ("ros2", "euler")),
-            ("noise", self.noise, ("matched", "gaussian")),
-        ):
-            if value not in allowed:
-                raise ValueError(f"integrator: {name} is {value!r}; allowed are {', '.join(allowed)}")
-
-    def step_for(self, program: Program, temperature: float | Array, schedule: Schedule) -> float:
-        """Return the largest time step in units of time for a program at kT, one for all cells or (n,)."""
-        step = self.step / max(1.0, math.sqrt(np.max(program.quartic * temperature)))
-        return step if schedule.serial else min(step, schedule.observation_time / LEAST_STEPS)
+NOISE = "board"
+"""Whose noise it is in the key of a stream: any board's, so that equal boards with equal seeds give equal data."""
 
 
 class ThermodynamicBoard:
@@ -95,7 +49,7 @@ class ThermodynamicBoard:
     integrator
         How the equation is solved.
     seed, name
-        Which board it is: the seed draws its static deviations, the name is part of every noise key.
+        Which board it is: together they draw its static deviations and the seed its noise has until it is given one.
 
     Raises
     ------
@@ -126,6 +80,11 @@ class ThermodynamicBoard:
         self.name = name
         self._deviations = Deviations(self.imperfections, cells, inputs, seed, name)
 
+    @property
+    def noise_seed(self) -> int:
+        """The seed of the noise, below 2^32, until another is set; boards of different names have different ones."""
+        return stream_key(self.seed, self.name, 0, "noise seed")[0]
+
     def realise(self, program: Program) -> Program:
         """Return a program as the converters of the board put it out; what deviates behind them stays hidden."""
         size = self.imperfections
@@ -136,16 +95,21 @@ class ThermodynamicBoard:
             weights=quantise(program.weights, FULL_SCALE["weight"][1], size.weight_bits),
         )
 
+    def step_for(self, program: Program, temperature: float | Array, schedule: Schedule) -> float:
+        """Return the largest time step in units of time for a program at kT, see `Integrator`."""
+        return self.integrator.step_for(program, temperature, schedule, self.circuit.mass)
+
     def warm_up(self) -> None:
         """Compile every kernel, or load it from disk, before the first run."""
-        one = np.zeros(1)
-        program = Program(np.zeros((1, 1)), one, np.zeros((1, 0)), one + 1, one, one)
-        for schedule in (Schedule("reset", 2, 0.1), Schedule("serial", 2, 0.1)):
-            for covariances in (True, False):
-                self.simulate(
-                    [program], np.zeros((1, 0)), schedule,
-                    temperature=0.1, seed=0, acquisition=0, covariances=covariances,
-                )  # fmt: skip
+        zero = np.zeros(1)
+        for j2, j4 in ((1, 0), (1, 1), (-1, 1)):
+            program = Program(np.zeros((1, 1)), zero, np.zeros((1, 0)), zero + j2, zero, zero + j4)
+            for schedule in (Schedule("reset", 2, 0.1), Schedule("serial", 2, 0.1)):
+                for covariances in (True, False):
+                    self.simulate(
+                        [program], np.zeros((1, 0)), schedule,
+                        temperature=0.1, seed=0, acquisition=0, covariances=covariances,
+                    )  # fmt: skip
 
     def simulate(
         self,
@@ -168,8 +132,9 @@ class ThermodynamicBoard:
     ) -> Record:
         """Run every program with every row of inputs.
 
-        Memory stays bounded for any number of shots unless samples are kept. Equal arguments give equal data, whatever
-        the number of threads; and a program in a slot with a numbered row gives equal data whatever runs beside it.
+        Memory stays bounded for any number of shots unless samples are kept. Equal arguments give equal data on every
+        board of equal deviations, whatever the number of threads; and a program in a slot with a numbered row gives
+        equal data whatever runs beside it.
 
         Parameters
         ----------
@@ -182,7 +147,7 @@ class ThermodynamicBoard:
         temperature
             kT, one for all cells or (n,).
         seed, acquisition
-            Together with the name of the board they key the noise.
+            The key of the noise.
         time
             Board time in s, which the drift depends on.
         keep_samples
@@ -220,8 +185,8 @@ class ThermodynamicBoard:
         run.check_memory(schedule, keep_samples, covariances)
         linear = run.checked_projections(projections, covariances)
         force = self._deviations.force(run.size, time / self.circuit.time_constant)
-        key = stream_key(seed, self.name, acquisition)
-        read_out_key = stream_key(seed, self.name, acquisition, "read-out")
+        key = stream_key(seed, NOISE, acquisition)
+        read_out_key = stream_key(seed, NOISE, acquisition, "read-out")
         moments = Moments(run.groups, run.read.size, schedule, covariances)
         kept = np.empty((*run.groups, schedule.shots, run.read.size), np.float32) if keep_samples else None
         for tile in tiles(*run.groups, schedule.shots, run.read.size):
@@ -255,37 +220,40 @@ class ThermodynamicBoard:
         progress: Callable[[int], None] | None,
     ) -> Iterator[tuple[int, Lanes]]:
         """Simulate a tile and yield (shots before, (groups, shots, cells read)) chunk by chunk."""
-        start = np.broadcast_to(np.asarray(0.0 if schedule.start is None else schedule.start, np.float64), (run.size,))
-        programs = run.programs[tile.programs]
-        groups = len(programs) * network[1].shape[1]
+        motion = Motion(
+            run.programs[tile.programs],
+            network,
+            run.temperature,
+            schedule,
+            mass=self.circuit.mass,
+            settling_time=self.imperfections.settling_time,
+        )
+        parts = motion.solve(self.integrator)
+        groups = int(np.prod(network[1].shape[:2]))
         before = (tile.programs.start * run.groups[1] + tile.rows.start) * schedule.shots
-        state = np.broadcast_to(start, network[1].shape).astype(np.float32) if schedule.serial else None
         for done in range(0, schedule.shots, tile.shots):
             shots = min(tile.shots, schedule.shots - done)
-            samples = sample_network(
-                *network,
-                run.temperature,
-                key=key,
-                trajectories=1 if schedule.serial else shots,
-                first_trajectory=0 if schedule.serial else done,
-                observations=shots if schedule.serial else 1,
-                done=done if schedule.serial else 0,
-                first=schedule.first,
-                interval=schedule.observation_time,
-                step=np.array([self.integrator.step_for(program, run.temperature, schedule) for program in programs]),
-                scheme=self.integrator.scheme,
-                noise=self.integrator.noise,
-                rail=RAIL,
-                read=run.read,
-                start=start,
-                state=state,
-                slots=run.slots[tile.programs],
-                rows=run.rows[tile.rows],
-                settling_time=self.imperfections.settling_time,
-                cancelled=cancelled,
-                progress=_in_shots(progress, before + groups * done, groups * shots),
-            )
-            yield done, samples.reshape(groups, shots, run.read.size)
+            told = before + groups * done
+            samples = []
+            for part in parts:
+                count = part.programs.size * part.rows.size * shots
+                drawn = part.sample(
+                    key=key,
+                    trajectories=1 if schedule.serial else shots,
+                    first_trajectory=0 if schedule.serial else done,
+                    observations=shots if schedule.serial else 1,
+                    done=done if schedule.serial else 0,
+                    rail=RAIL,
+                    read=run.read,
+                    state=part.state,
+                    slots=run.slots[tile.programs][part.programs],
+                    rows=run.rows[tile.rows][part.rows],
+                    cancelled=cancelled,
+                    progress=_in_shots(progress, told, count),
+                )
+                samples.append(drawn.reshape(part.programs.size, part.rows.size, shots, run.read.size))
+                told += count
+            yield done, merge(parts, samples).reshape(groups, shots, run.read.size)
 
     def _convert(
         self,

@@ -54,9 +54,15 @@ def test_a_circuit_that_cannot_be_built_is_refused_by_name(wrong):
         Circuit(**wrong)
 
 
-def test_an_underdamped_circuit_is_refused():
-    with pytest.raises(ValueError, match="overdamped"):
-        Circuit(inductance=1e-2)
+def test_the_mass_of_a_loop_is_its_inductance_in_units_of_its_resistance_and_time():
+    assert Circuit().mass == 0.0
+    assert Circuit(resistance=1e3, capacitance=5e-10, inductance=1e-4).mass == pytest.approx(0.1)
+
+
+@pytest.mark.parametrize("inductance", [1e-6, 1e4])
+def test_a_circuit_too_light_or_too_heavy_to_simulate_is_refused(inductance):
+    with pytest.raises(ValueError, match=r"reduced mass .* allowed are 0 and 0\.0001 to"):
+        Circuit(inductance=inductance)
 
 
 def test_an_unknown_quantity_is_refused_with_those_that_are_known():

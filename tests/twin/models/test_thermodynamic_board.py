@@ -156,8 +156,25 @@ def test_a_slot_and_a_row_give_the_same_data_alone_and_in_company():
 def test_equal_seeds_and_acquisitions_give_equal_data_and_others_do_not():
     first = simulate([layered()], [[0.0, 0.0]]).samples
     np.testing.assert_array_equal(simulate([layered()], [[0.0, 0.0]]).samples, first)
-    for other in ({"seed": 2}, {"acquisition": 1}, {"board": ThermodynamicBoard(name="second")}):
+    for other in ({"seed": 2}, {"acquisition": 1}):
         assert (simulate([layered()], [[0.0, 0.0]], **other).samples == first).mean() < 1e-3
+
+
+def test_equal_seeds_give_equal_data_on_boards_that_differ_in_nothing_but_their_name():
+    size = {"read_noise": 0.1, "adc_bits": 10}
+    boards = [ThermodynamicBoard(name=name, imperfections=Imperfections(**size)) for name in ("first", "second")]
+    first, second = (simulate([layered()], [[0.0, 0.0]], board=board).samples for board in boards)
+    np.testing.assert_array_equal(first, second)
+    deviating = [ThermodynamicBoard(name=name, imperfections=Imperfections(offset=0.1)) for name in ("first", "second")]
+    first, second = (simulate([layered()], [[0.0, 0.0]], board=board).samples for board in deviating)
+    assert (first == second).mean() < 1e-3
+
+
+def test_boards_of_other_names_or_seeds_have_other_noise_until_they_are_given_a_seed():
+    boards = [ThermodynamicBoard(name=name, seed=seed) for name in ("first", "second") for seed in (0, 1, -1)]
+    assert len({board.noise_seed for board in boards}) == len(boards)
+    assert all(0 <= board.noise_seed < 2**32 for board in boards)
+    assert ThermodynamicBoard(name="first").noise_seed == boards[0].noise_seed
 
 
 @pytest.mark.slow
@@ -470,24 +487,30 @@ def test_warming_up_compiles_every_kernel_a_run_needs():
     script = """if True:
         import numpy as np
         from numba.core.dispatcher import Dispatcher
-        from twin.kernels import langevin, moments, topology
-        from twin.models.thermodynamic_board import Imperfections, Program, Schedule, ThermodynamicBoard
+        from twin.kernels import langevin, moments, ornstein_uhlenbeck, topology, underdamped
+        from twin.models.thermodynamic_board import Circuit, Imperfections, Program, Schedule, ThermodynamicBoard
 
         def compiled():
-            members = [member for module in (langevin, moments, topology) for member in vars(module).items()]
+            modules = (langevin, moments, ornstein_uhlenbeck, topology, underdamped)
+            members = [member for module in modules for member in vars(module).items()]
             return {(name, types) for name, k in members if isinstance(k, Dispatcher) for types in k.signatures}
 
-        board = ThermodynamicBoard(imperfections=Imperfections(read_noise=0.1))
-        board.warm_up()
-        before = compiled()
         values = np.ones(3)
-        program = Program(np.zeros((3, 3)), values, np.ones((3, 2)), values, values, values)
-        for schedule in (Schedule("reset", 100, 0.2), Schedule("serial", 100, 0.2, 1.0)):
-            for keep in (True, False):
-                for options in ({"covariances": False}, {"projections": np.ones((1, 2)), "cells": [0, 2]}):
-                    board.simulate([program] * 2, np.ones((4, 2)), schedule, temperature=0.5, seed=1, acquisition=1,
-                                   time=1.0, keep_samples=keep, cancelled=lambda: False, **options)
-        print(len(before), compiled() - before)
+        arrays = np.zeros((3, 3)), values, np.ones((3, 2)), values, 0 * values
+        programs = [Program(*arrays, quartic * values) for quartic in (0, 1)]
+        new = set()
+        for inductance in (0.0, 1e-3):
+            circuit, imperfections = Circuit(inductance=inductance), Imperfections(read_noise=0.1)
+            board = ThermodynamicBoard(circuit=circuit, imperfections=imperfections)
+            board.warm_up()
+            before = compiled()
+            for schedule in (Schedule("reset", 100, 0.2), Schedule("serial", 100, 0.2, 1.0)):
+                for keep in (True, False):
+                    for options in ({"covariances": False}, {"projections": np.ones((1, 2)), "cells": [0, 2]}):
+                        board.simulate(programs, np.ones((4, 2)), schedule, temperature=0.5, seed=1, acquisition=1,
+                                       time=1.0, keep_samples=keep, cancelled=lambda: False, **options)
+            new |= compiled() - before
+        print(len(before), new)
     """
     shown = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
     count, _, later = shown.partition(" ")
