@@ -6,8 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from sim_devices.scpi import ScpiError
-from twin.clock import Clock
-from twin.models.thermodynamic_board import Integrator, Program, Record, Schedule, ThermodynamicBoard
+from twin.models.thermodynamic_board import Program, Record, Schedule, ThermodynamicBoard
 
 MEAN, VARIANCE, COVARIANCE = 1, 2, 3
 """Moments that a run may keep; 0 is none."""
@@ -115,9 +114,9 @@ class Order:
     @property
     def covariances(self) -> bool:
         """Whether the run computes covariances."""
-        return self.moments >= COVARIANCE or self.projections is not None
+        return self.moments >= COVARIANCE
 
-    def check(self, time_limit: float, integrator: Integrator) -> None:
+    def check(self, time_limit: float, model: ThermodynamicBoard) -> None:
         """Refuse what would not fit the memory or would not end in sensible time.
 
         Raises
@@ -129,13 +128,13 @@ class Order:
         shots = groups * self.schedule.shots
         if self.keep_samples and shots * self.cells.size > MEMORY:
             raise ScpiError(232, f"{shots * self.cells.size:.3g} samples, memory holds {MEMORY}")
-        if self.covariances and groups * self.cells.size**2 > MEMORY:
-            raise ScpiError(232, f"{groups * self.cells.size**2:.3g} covariances, memory holds {MEMORY}")
+        pairs = self.cells.size**2 if self.covariances else 0
+        pairs += 0 if self.projections is None else self.projections[0].size
+        if groups * pairs > MEMORY:
+            raise ScpiError(232, f"{groups * pairs:.3g} covariances, memory holds {MEMORY}")
         if self.timing.total > time_limit:
             raise ScpiError(232, f"{self.timing.total:.3g} s of board time, limit {time_limit:.3g} s")
-        steps = sum(
-            self._steps(integrator.step_for(program, self.temperature, self.schedule)) for program in self.programs
-        )
+        steps = sum(self._steps(model.step_for(program, self.temperature, self.schedule)) for program in self.programs)
         steps *= len(self.inputs) * self.programs[0].bias.size
         if steps > COST:
             raise ScpiError(232, f"{steps:.3g} steps of a cell, limit {COST:.0e}")
@@ -149,11 +148,11 @@ class Order:
     def run(
         self,
         model: ThermodynamicBoard,
-        clock: Clock,
+        begun: float,
         cancelled: Callable[[], bool],
         progress: Callable[[int], None] | None = None,
     ) -> "Acquisition":
-        """Take the samples, telling `progress` how many shots are done; the clock moves by the board time."""
+        """Take the samples from the time `begun` (s) on, telling `progress` how many shots are done."""
         record = model.simulate(
             self.programs,
             self.inputs,
@@ -161,7 +160,7 @@ class Order:
             temperature=self.temperature,
             seed=self.seed,
             acquisition=self.acquisition,
-            time=clock.now(),
+            time=begun,
             keep_samples=self.keep_samples,
             cells=self.cells,
             projections=self.projections,
@@ -171,7 +170,6 @@ class Order:
             cancelled=cancelled,
             progress=progress,
         )
-        clock.sleep(self.timing.total)
         return Acquisition(self, record, self.moments)
 
 

@@ -71,6 +71,40 @@ def add_variances(begin, end, samples, done, mean, comoment):  # type: ignore[no
 
 
 @kernel
+def add_projections(begin, end, samples, first, linear, done, mean, comoment):  # type: ignore[no-untyped-def]
+    """Add samples to the covariances of cells with linear combinations of them.
+
+    Parameters
+    ----------
+    samples, done
+        As in `add_moments`.
+    first
+        Number of the first group of samples; groups go through the K rows of input again and again.
+    linear
+        (K, p, c) combinations of each row, or (1, p, c).
+    mean
+        (groups, c) means of the ``done`` samples before.
+    comoment
+        (groups, p, c) sums of products of deviations from the means; updated.
+    """
+    m, c = samples.shape[1], samples.shape[2]
+    here, deviation = np.empty(c), np.empty(c)
+    for g in range(begin, end):
+        combinations = linear[(first + g) % linear.shape[0]]
+        _means(samples, g, here)
+        for s in range(m + 1):
+            weight = done * m / (done + m) if s == m else 1.0
+            for i in range(c):
+                deviation[i] = here[i] - mean[g, i] if s == m else samples[g, s, i] - here[i]
+            for p in range(combinations.shape[0]):
+                combined = 0.0
+                for i in range(c):
+                    combined += combinations[p, i] * deviation[i]
+                for i in range(c):
+                    comoment[g, p, i] += weight * combined * deviation[i]
+
+
+@kernel
 def add_batches(begin, end, samples, done, total, sums):  # type: ignore[no-untyped-def]
     """Add samples to (groups, b, c) sums over b consecutive batches of a series of ``total`` samples."""
     for g in range(begin, end):

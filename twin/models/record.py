@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from twin import compute
-from twin.kernels.moments import add_batches, add_moments, add_variances, count_clipped
+from twin.kernels.moments import add_batches, add_moments, add_projections, add_variances, count_clipped
 from twin.models.program import RAIL, Array, Schedule
 
 MAXIMUM_SAMPLES = 2**26
@@ -74,9 +74,13 @@ def _autocorrelation_times(series: Array) -> Array:
 class Moments:
     """Moments of samples that come in chunks."""
 
-    def __init__(self, groups: tuple[int, int], cells: int, schedule: Schedule, full: bool) -> None:
+    def __init__(
+        self, groups: tuple[int, int], cells: int, schedule: Schedule, full: bool, projections: Array | None = None
+    ) -> None:
         self._groups, self._total = groups, schedule.shots
         count = groups[0] * groups[1]
+        self._linear = projections
+        self._projected = None if projections is None else np.zeros((count, projections.shape[1], cells))
         self._mean = np.zeros((count, cells))
         self._comoment = np.zeros((count, cells, cells) if full else (count, cells))
         batches = min(math.isqrt(schedule.shots), MAXIMUM_BATCHES) if schedule.serial and schedule.shots > 1 else 0
@@ -88,6 +92,11 @@ class Moments:
         count = len(samples)
         here = slice(first, first + count)
         mean, comoment = self._mean[here], self._comoment[here]
+        if self._projected is not None:
+            linear, projected = self._linear, self._projected[here]
+            compute.run_sliced(
+                lambda begin, end: add_projections(begin, end, samples, first, linear, done, mean, projected), count
+            )
         add = add_moments if comoment.ndim == 3 else add_variances
         compute.run_sliced(lambda begin, end: add(begin, end, samples, done, mean, comoment), count)
         if self._batches is not None:
@@ -110,7 +119,7 @@ class Moments:
         times = _autocorrelation_times(means)
         return np.sqrt(times * means.var(axis=1, ddof=1) / count).reshape(variance.shape)
 
-    def record(self, samples: npt.NDArray[np.float32] | None, projections: Array | None) -> Record:
+    def record(self, samples: npt.NDArray[np.float32] | None) -> Record:
         """Return the moments of everything added."""
         full = self._comoment.ndim == 3
         cells = self._mean.shape[1]
@@ -123,9 +132,9 @@ class Moments:
         diagonal = np.diagonal(self._comoment, axis1=1, axis2=2) if full else self._comoment
         variance = (diagonal * scale).reshape(mean.shape)
         projection_mean = projection_covariance = None
-        if projections is not None and covariance is not None:
-            projection_mean = (projections @ mean[..., None])[..., 0]
-            projection_covariance = projections @ covariance
+        if self._linear is not None and self._projected is not None:
+            projection_mean = (self._linear @ mean[..., None])[..., 0]
+            projection_covariance = (self._projected * scale).reshape(*self._groups, -1, cells)
         return Record(
             samples=samples,
             count=self._total,

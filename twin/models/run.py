@@ -69,21 +69,22 @@ class Run:
             raise ValueError(f"run: temperature is {temperature}; it must be finite, not negative, one or one a cell")
         self.temperature = kT
 
-    def check_memory(self, schedule: Schedule, keep_samples: bool, covariances: bool) -> None:
+    def check_memory(
+        self, schedule: Schedule, keep_samples: bool, covariances: bool, projections: Array | None
+    ) -> None:
         """Refuse a run whose result is too large."""
         cells, groups = self.read.size, self.groups[0] * self.groups[1]
         moments = groups * cells * (cells if covariances else MAXIMUM_BATCHES if schedule.serial else 1)
+        moments += 0 if projections is None else groups * cells * projections.shape[1]
         samples = groups * cells * schedule.shots if keep_samples else 0
         for what, count in (("samples", samples), ("moments", moments)):
             if count > MAXIMUM_SAMPLES:
                 raise SampleMemoryError(f"run: {count} {what}; the sample memory holds {MAXIMUM_SAMPLES}")
 
-    def checked_projections(self, projections: npt.ArrayLike | None, covariances: bool) -> Array | None:
-        """Return projections as an array that broadcasts over programs and rows."""
+    def checked_projections(self, projections: npt.ArrayLike | None) -> Array | None:
+        """Return projections as an array (1 or K, p, c)."""
         if projections is None:
             return None
-        if not covariances:
-            raise ValueError("run: projections need covariances")
         linear = np.asarray(projections, np.float64)
         if linear.ndim not in (2, 3) or linear.shape[-1] != self.read.size or not np.isfinite(linear).all():
             raise ValueError(
@@ -91,7 +92,7 @@ class Run:
             )
         if linear.ndim == 3 and len(linear) not in (1, self.groups[1]):
             raise ValueError(f"run: projections for {len(linear)} rows; {self.groups[1]} rows are run")
-        return linear
+        return np.ascontiguousarray(linear.reshape(-1, *linear.shape[-2:]))
 
     def network(self, tile: Tile, force: Array, deviations: Deviations) -> tuple[Lanes, Lanes, Lanes]:
         """Return couplings, fields and stiffness of a tile as they are in force."""

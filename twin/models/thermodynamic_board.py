@@ -108,7 +108,7 @@ class ThermodynamicBoard:
                 for covariances in (True, False):
                     self.simulate(
                         [program], np.zeros((1, 0)), schedule,
-                        temperature=0.1, seed=0, acquisition=0, covariances=covariances,
+                        temperature=0.1, seed=0, acquisition=0, covariances=covariances, projections=np.ones((1, 1)),
                     )  # fmt: skip
 
     def simulate(
@@ -155,9 +155,10 @@ class ThermodynamicBoard:
         cells
             Cells to read, counted from 0; all by default. All are simulated: what is read changes no sample.
         projections
-            (p, c) linear combinations of the cells read, or (K, p, c) for each row.
+            (p, c) linear combinations of the cells read, or (K, p, c) for each row; their covariances with the cells
+            are accumulated alone, which is cheaper than all covariances.
         covariances
-            Whether to return covariances, which projections need.
+            Whether to return covariances of all cells with each other.
         slots, rows
             Numbers of the programs (below 65536) and rows (below 2^32) in the address of the noise; by default their
             positions.
@@ -182,12 +183,12 @@ class ThermodynamicBoard:
         """
         self._check_size(programs)
         run = Run([self.realise(program) for program in programs], inputs, temperature, cells, slots, rows)
-        run.check_memory(schedule, keep_samples, covariances)
-        linear = run.checked_projections(projections, covariances)
+        linear = run.checked_projections(projections)
+        run.check_memory(schedule, keep_samples, covariances, linear)
         force = self._deviations.force(run.size, time / self.circuit.time_constant)
         key = stream_key(seed, NOISE, acquisition)
         read_out_key = stream_key(seed, NOISE, acquisition, "read-out")
-        moments = Moments(run.groups, run.read.size, schedule, covariances)
+        moments = Moments(run.groups, run.read.size, schedule, covariances, linear)
         kept = np.empty((*run.groups, schedule.shots, run.read.size), np.float32) if keep_samples else None
         for tile in tiles(*run.groups, schedule.shots, run.read.size):
             network = run.network(tile, force, self._deviations)
@@ -199,7 +200,7 @@ class ThermodynamicBoard:
                 if kept is not None:
                     part = kept[tile.programs, tile.rows, done : done + states.shape[1]]
                     part[:] = states.reshape(part.shape)
-        return moments.record(kept, linear)
+        return moments.record(kept)
 
     def _check_size(self, programs: Sequence[Program]) -> None:
         for program in programs:

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from twin.kernels.moments import add_batches, add_moments, add_variances, convert, count_clipped
+from twin.kernels.moments import add_batches, add_moments, add_projections, add_variances, convert, count_clipped
 
 
 @pytest.fixture
@@ -26,6 +26,19 @@ def test_variances_are_the_diagonal_of_the_covariances(samples):
     for begin, end in ((0, 700), (700, 1000)):
         add_variances(0, 4, samples[:, begin:end], begin, mean, comoment)
     np.testing.assert_allclose(comoment / 999, samples.var(axis=1, ddof=1, dtype=float), rtol=1e-10)
+
+
+@pytest.mark.parametrize("rows", [1, 2])
+def test_projections_added_in_chunks_are_those_of_the_covariances(samples, rows):
+    linear = np.random.default_rng(2).normal(size=(rows, 3, 5))
+    mean, variance, projected = np.zeros((4, 5)), np.zeros((4, 5)), np.zeros((4, 3, 5))
+    for begin, end in ((0, 1), (1, 300), (300, 1000)):
+        chunk = samples[:, begin:end]
+        add_projections(0, 4, chunk, 6, linear, begin, mean, projected)
+        add_variances(0, 4, chunk, begin, mean, variance)
+    for g in range(4):
+        expected = linear[g % rows] @ np.cov(samples[g].T.astype(float))
+        np.testing.assert_allclose(projected[g] / 999, expected, rtol=1e-9, atol=1e-11)
 
 
 def test_small_fluctuations_on_a_large_mean_keep_their_variance():

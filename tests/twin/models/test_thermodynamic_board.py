@@ -107,10 +107,11 @@ def test_moments_are_those_of_the_raw_samples():
     np.testing.assert_array_equal(record.covariance, record.covariance.swapaxes(2, 3))
 
 
+@pytest.mark.parametrize("covariances", [True, False])
 @pytest.mark.parametrize("shape", [(3, 8), (1, 3, 8), (2, 3, 8)])
-def test_projections_are_those_of_the_raw_samples(shape):
+def test_projections_are_those_of_the_raw_samples(shape, covariances):
     linear = np.random.default_rng(1).normal(size=shape)
-    record = simulate([layered(0), layered(1)], [[0.3, -0.2], [1.0, 0.5]], projections=linear)
+    record = simulate([layered(0), layered(1)], [[0.3, -0.2], [1.0, 0.5]], projections=linear, covariances=covariances)
     rowwise = np.broadcast_to(linear, (2, 3, 8))
     for p in range(2):
         for r in range(2):
@@ -418,7 +419,6 @@ def test_cells_without_a_lower_bound_of_their_energy_are_named():
         ({"rows": [-1]}, "allowed are 0"),
         ({"projections": np.zeros((2, 7))}, "combinations of 8"),
         ({"projections": np.zeros((2, 2, 8))}, "2 rows"),
-        ({"projections": np.zeros((2, 8)), "covariances": False}, "need covariances"),
     ],
 )
 def test_arguments_that_do_not_fit_are_refused(arguments, message):
