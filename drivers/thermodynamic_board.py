@@ -240,6 +240,14 @@ class ThermodynamicBoard(ThermodynamicBoardRegisters):
             raise ValueError(f"projections have shape {array.shape}; (k, cells) or (rows, k, cells) is needed")
         self.write_arrays(f"CALC:PROJ:DEF {array.shape[-2]}", ("CALC:PROJ", array))
 
+    def reset_values(self) -> NDArray[np.float64]:
+        """Return where a reset puts the cells, shape (1,) for all alike or (n,)."""
+        return self.read_array("SAMP:RES:VAL?").astype(float)
+
+    def set_reset_values(self, values: ArrayLike) -> None:
+        """Set where a reset puts the cells: one value for all, or one for each."""
+        self.write_arrays(("SAMP:RES:VAL", np.atleast_1d(values)))
+
     # runs
 
     def run_shape(self) -> RunShape:

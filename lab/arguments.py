@@ -6,6 +6,7 @@ import math
 import re
 import types
 import typing
+import warnings
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -124,6 +125,28 @@ class AnyOf(click.ParamType):
             except click.BadParameter:
                 continue
         raise click.BadParameter(f"{_shortened(value)} is none of {self.name}", ctx, param)
+
+
+class ArrayFile(click.ParamType):
+    """An array of numbers in a file: .npy, or .csv with one row a line."""
+
+    name = "file.csv|file.npy"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Read the array from its file."""
+        import numpy as np
+
+        if not isinstance(value, (str, Path)):
+            return value
+        path = Path(value)
+        try:
+            if path.suffix == ".npy":
+                return np.load(path, allow_pickle=False)
+            with warnings.catch_warnings():
+                warnings.simplefilter("error")
+                return np.loadtxt(path, delimiter=",", ndmin=2)
+        except (OSError, ValueError, UserWarning) as error:
+            self.fail(f"{_shortened(str(value))} holds no array of numbers: {error}", param, ctx)
 
 
 class RunName(click.ParamType):
@@ -281,6 +304,8 @@ def parameter_type(annotation: Any, loaders: dict[str, Loader] | None = None) ->
         return _union(members, loaders)
     if origin in _SEQUENCES:
         return _sequence(origin, members, loaders)
+    if getattr(origin, "__name__", "") == "ndarray":
+        return ArrayFile()
     raise TypeError(f"{annotation} cannot be written on a command line")
 
 

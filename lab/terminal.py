@@ -3,7 +3,7 @@
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from textwrap import indent
 from typing import IO, Any, Self
@@ -20,7 +20,7 @@ PATIENCE = 2.0
 _ROWS = 12
 _LONGEST_LIST = 12
 _WIDEST = 10_000
-_LEARNING_STREAMS = ("learning", "epochs")
+_LEARNING_STREAMS = ("learning", "epochs", "estimates")
 
 
 class Unfailing:
@@ -128,7 +128,7 @@ def _text(error: BaseException) -> str:
 
 
 class LearningTable:
-    """The scalar hinted fields of the learning streams, one row an epoch, or one an event where nothing has epochs."""
+    """The scalar hinted fields of streams that converge, one row an epoch, or one an event where nothing has epochs."""
 
     def __init__(self) -> None:
         self.rows: dict[Any, dict[str, Any]] = {}
@@ -338,13 +338,22 @@ def _written(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.4g}"
     if isinstance(value, (list, tuple)):
-        ends = [_written(element) for element in value]
+        ends = [_written(element) for element in _flattened(value)]
         return ", ".join(
             ends if len(ends) <= _LONGEST_LIST else [*ends[:3], "...", *ends[-3:], f"({len(ends)} values)"]
         )
     if isinstance(value, Mapping):
         return ", ".join(f"{key}={_nested(element)}" for key, element in value.items())
     return str(value)
+
+
+def _flattened(value: Sequence[Any]) -> Iterator[Any]:
+    """Yield the elements of a list, or of the lists in it."""
+    for element in value:
+        if isinstance(element, (list, tuple)):
+            yield from _flattened(element)
+        else:
+            yield element
 
 
 def _nested(value: Any) -> str:

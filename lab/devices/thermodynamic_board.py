@@ -53,6 +53,7 @@ class SizeSignal(ShapeSignal):
             self.parent.uncommitted = True
             self.parent.projections.store(None)
             self.parent.drive_cell.store(1)
+            self.parent.start.store(ZERO)
             self.parent.forget_results()
 
 
@@ -144,22 +145,50 @@ class ArraySignal(ShapeSignal):
         return np.zeros((0,) * len(self.dims)) if value is None else value
 
 
-class ProgramsSignal(DriverSignal):
-    """The programs of a run: put into slots 0, 1, ..., committed, and selected."""
+def by_slot(programs: Any) -> dict[int, Any]:
+    """Return programs by slot: a mapping as it is, a sequence in slots 0, 1, ..."""
+    return dict(programs if isinstance(programs, Mapping) else enumerate(programs))
+
+
+class StartSignal(DriverSignal):
+    """Where a reset puts the cells: one value for all, or one for each."""
 
     def check_value(self, value: Any) -> None:
-        """Raise if `value` is no sequence of 1 to 64 programs of one size within the full scale."""
-        if not isinstance(value, Sequence) or not all(isinstance(program, BoardProgram) for program in value):
-            raise ValueTypeError(f"{self.name}: a sequence of BoardProgram is needed")
-        if not 1 <= len(value) <= SLOTS:
-            raise LimitError(f"{self.name}: {len(value)} programs; 1 to {SLOTS} are allowed")
-        sizes = {(program.cells, program.inputs) for program in value}
+        """Raise if `value` is no sequence of one number, or of one for each cell, within the limits."""
+        cells = self.parent.cells.last
+        if not isinstance(value, (Sequence, np.ndarray)) or isinstance(value, str) or len(value) not in (1, cells):
+            raise ValueTypeError(f"{self.name}: {value!r} is no sequence of 1 or {cells} numbers")
+        for number in value:
+            self.check_number(number)
+
+    def fetch(self) -> tuple[float, ...]:
+        """Ask where a reset puts the cells."""
+        return tuple(self.parent.driver.reset_values().tolist())
+
+    def write(self, value: Any) -> None:
+        """Tell where a reset is to put the cells."""
+        self.parent.driver.set_reset_values(value)
+
+
+class ProgramsSignal(DriverSignal):
+    """The programs of a run, in slots 0, 1, ... or in those of a mapping: committed, and selected."""
+
+    def check_value(self, value: Any) -> None:
+        """Raise if `value` is no sequence or mapping of 1 to 64 programs of one size within the full scale."""
+        programs: dict[int, Any] = by_slot(value) if isinstance(value, (Sequence, Mapping)) else {0: None}
+        if not all(isinstance(program, BoardProgram) for program in programs.values()):
+            raise ValueTypeError(f"{self.name}: a sequence of BoardProgram, or a mapping of slots to them, is needed")
+        if not 1 <= len(programs) <= SLOTS:
+            raise LimitError(f"{self.name}: {len(programs)} programs; 1 to {SLOTS} are allowed")
+        for slot in programs:
+            self.parent.slots.check_number(slot)
+        sizes = {(program.cells, program.inputs) for program in programs.values()}
         if len(sizes) > 1:
             raise LimitError(f"{self.name}: programs of different size (cells, inputs): {sorted(sizes)}")
         cells, inputs = sizes.pop()
         self.parent.cells.check_value(cells)
         self.parent.inputs.check_value(inputs)
-        for slot, program in enumerate(value):
+        for slot, program in programs.items():
             for parameter, limits in self.parent.full_scale.items():
                 self._check_parameter(f"{parameter} of program {slot}", getattr(program, parameter), limits)
 
@@ -176,8 +205,8 @@ class ProgramsSignal(DriverSignal):
 
     def apply(self, value: Any) -> None:
         """Load the programs, and keep them."""
-        self.parent.load_programs(value)
-        self.store(tuple(value))
+        self.parent.load_programs(by_slot(value))
+        self.store(dict(value) if isinstance(value, Mapping) else tuple(value))
 
 
 class DriveSignal(DriverSignal):
@@ -224,6 +253,9 @@ class DriveCellSignal(DriverSignal):
         self.parent.drive.get()
 
 
+ZERO = (0.0,)
+"""Where shots start unless told otherwise: one value for all cells."""
+
 PER_CELL = ("slot", "row", "cell")
 
 
@@ -254,6 +286,9 @@ class ThermodynamicBoard(DriverDevice):
     observation_time = driver_signal("observation_time", units="tau", limits=(1 / 120, 1e6))
     burn_in = driver_signal("burn_in", units="tau", limits=(0, 1e6))
     saturation_limit = driver_signal("saturation_limit", limits=(0, 1))
+    start = driver_signal(
+        "reset_values", cls=StartSignal, units="model unit", limits=(-16, 16), dims=("cell",), kind=Kind.omitted
+    )
     readout = driver_signal("function", cls=ShapeSignal, dtype="string", choices=("samples", "statistics"))
     slots = driver_signal("slots", cls=SlotsSignal, dtype="integer", limits=(0, SLOTS - 1), dims=("slot",))
     rows = driver_signal("rows", cls=RowsSignal, dtype="integer", limits=(1, 65536), dims=("bound",))
@@ -302,7 +337,7 @@ class ThermodynamicBoard(DriverDevice):
         self.programs.store(())
         self.drive_cell.store(1)
         self.drive.store(math.nan)
-        for signal in (self.cells, self.shots, self.slots, self.rows):
+        for signal in (self.cells, self.shots, self.slots, self.rows, self.start):
             signal.get()
 
     def length(self, dim: str) -> int:
@@ -328,31 +363,34 @@ class ThermodynamicBoard(DriverDevice):
             if isinstance(signal, ResultSignal):
                 signal.clear()
 
-    def load_programs(self, programs: Sequence[BoardProgram]) -> None:
-        """Put programs into slots 0, 1, ..., and select them for runs, on the device's thread.
+    def load_programs(self, programs: Mapping[int, BoardProgram]) -> None:
+        """Put programs into slots, and select them for runs, on the device's thread.
 
         They are committed at once where the outputs are on, otherwise when the board is staged.
         """
-        for signal, size in ((self.cells, programs[0].cells), (self.inputs, programs[0].inputs)):
+        first, program = next(iter(programs.items()))
+        for signal, size in ((self.cells, program.cells), (self.inputs, program.inputs)):
             signal.apply(size)
         commit = self.driver.outputs_enabled
         self.uncommitted = True
-        loads = {slot: {name: getattr(program, name) for name in FULL_SCALE} for slot, program in enumerate(programs)}
+        loads = {slot: {name: getattr(program, name) for name in FULL_SCALE} for slot, program in programs.items()}
         if commit:
             self.driver.load(loads)
         else:
             for slot, parameters in loads.items():
                 self.driver.program(slot, **parameters)
-        self.driver.select(0)
-        self.slots.apply(range(len(programs)))
-        self.drive.store(float(programs[0].bias[self.drive_cell.last - 1]))
+        self.driver.select(first)
+        self.slots.apply(list(programs))
+        self.drive.store(float(program.bias[self.drive_cell.last - 1]))
         self.uncommitted = not commit
 
     def prepare_acquisition(self) -> None:
-        """Set units, encoding and the moments that are read, switch outputs and noise on, and commit."""
+        """Set units, encoding and what is read, let shots start from zero, switch outputs and noise on, and commit."""
         self.driver.unit = "model"
         self.driver.highest_moment = "variance"
         self.driver.use_encoding("REAL,32", "little")
+        if np.any(self.start.last):
+            self.start.apply(ZERO)
         self.driver.switch_outputs(True)
         self.driver.noise_enabled = True
         self.readout.get()

@@ -221,3 +221,15 @@ def test_an_injected_error_raises_where_it_was_queued(board, bench):
     with pytest.raises(InstrumentError) as raised:
         board.shots = 10
     assert (raised.value.code, raised.value.command) == (-310, "SAMP:COUN 10")
+
+
+@pytest.mark.parametrize("data_format", ["ASCii", "REAL,32", "REAL,64"])
+def test_resets_put_the_cells_where_they_are_told(board, data_format):
+    board.cells, board.data_format = 3, data_format
+    assert board.reset_values().tolist() == [0.0]
+    board.set_reset_values([1.5, -2.0, 0.25])
+    assert board.reset_values().tolist() == [1.5, -2.0, 0.25]
+    with pytest.raises(InstrumentError):
+        board.set_reset_values([1.0, 2.0])
+    board.set_reset_values(0.5)
+    assert board.reset_values().tolist() == [0.5]

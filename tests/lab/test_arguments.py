@@ -4,10 +4,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 import click
+import numpy as np
 import pytest
 from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from lab.arguments import (
     DeviceArgument,
@@ -222,3 +224,24 @@ def test_help_comes_from_the_parameters_section_only():
     help_text = CliRunner().invoke(click.Command("plan", params=plan_options(a_plan)), ["--help"]).output
     assert "Biases of the cell" in help_text
     assert "-1,0,1" in help_text
+
+
+@pytest.mark.parametrize("suffix", [".npy", ".csv"])
+def test_an_array_is_read_from_its_file(tmp_path, suffix):
+    matrix, path = np.array([[2.0, 0.25], [0.25, 1.0]]), tmp_path / f"matrix{suffix}"
+    if suffix == ".npy":
+        np.save(path, matrix)
+    else:
+        np.savetxt(path, matrix, delimiter=",")
+    np.testing.assert_array_equal(converted(NDArray[np.float64] | None, str(path)), matrix)
+    assert converted(NDArray[np.float64] | None, "none") is None
+    assert converted(NDArray[np.float64], matrix) is matrix
+
+
+@pytest.mark.parametrize(("name", "text"), [("a.csv", "1,x"), ("a.csv", "1,2\n3"), ("a.csv", ""), ("a.npy", "1,2")])
+def test_a_file_without_an_array_of_numbers_is_refused_in_plain_words(tmp_path, name, text):
+    path = tmp_path / name
+    path.write_text(text)
+    for file in (path, tmp_path / "nosuch.csv"):
+        with pytest.raises(click.BadParameter, match="holds no array of numbers"):
+            converted(NDArray[np.float64], str(file))

@@ -195,6 +195,8 @@ def test_results_show_the_ends_of_long_lists(capsys):
     print_result({"loss": [float(number) for number in range(1000)], "fit": {"width": 0.25}, "steps": 3})
     out = capsys.readouterr().out
     assert "0, 1, 2, ..., 997, 998, 999, (1000 values)" in out
+    print_result({"inverse": [[float(4 * row + column) for column in range(4)] for row in range(4)]})
+    assert "0, 1, 2, ..., 13, 14, 15, (16 values)" in capsys.readouterr().out
     assert "width=0.25" in out
 
 

@@ -262,3 +262,58 @@ def test_configuration_says_what_was_set(board):
     assert configuration["board_rows"]["value"] == [0, 0]
     assert configuration["board_slots"]["value"] == [0]
     assert set(configuration) == set(board.describe_configuration())
+
+
+def test_shots_start_where_they_are_told_and_at_zero_when_the_board_is_staged_anew(board, driver):
+    settle(board, shots=100, temperature=1e-6)
+    board.observation_time.set(0.5).wait(10)
+    board.programs.set([quadratic_program(0.0)]).wait(10)
+    means = []
+    for start in ((2.0, -4.0), None):
+        board.stage()
+        if start:
+            board.start.set(start).wait(10)
+        board.trigger().wait(60)
+        means.append(board.mean.get()[0, 0])
+        board.unstage()
+    # an uncoupled cell with J2 = 1 forgets its start at the rate 2
+    np.testing.assert_allclose(means, np.exp(-1.0) * np.array([[2.0, -4.0], [0.0, 0.0]]), atol=2e-3)
+    assert driver.reset_values().tolist() == [0.0]
+
+
+def test_a_change_of_the_cells_puts_the_start_to_zero(board, driver):
+    board.start.set([1.0]).wait(10)
+    board.cells.set(3).wait(10)
+    assert board.start.last == (0.0,)
+    assert driver.reset_values().tolist() == [0.0]
+
+
+@pytest.mark.parametrize("start", [1.0, "zero", [1.0, 2.0, 3.0], [17.0], [float("nan")], [None], []])
+def test_a_start_that_is_not_allowed_is_refused_before_anything_is_sent(board, driver, start):
+    with pytest.raises((LimitError, ValueTypeError)):
+        board.start.set(start)
+    assert driver.reset_values().tolist() == [0.0]
+
+
+def test_programs_run_in_the_slots_they_are_given(board, driver):
+    settle(board, shots=20)
+    programs = [quadratic_program(bias) for bias in (1.0, -1.0, 2.0)]
+    taken = []
+    for value in (programs, {1: programs[1], 2: programs[2]}):
+        board.programs.set(value).wait(10)
+        board.noise_seed.set(5).wait(10)
+        board.stage()
+        board.trigger().wait(60)
+        taken.append(board.samples.get())
+        board.unstage()
+    assert list(driver.slots) == [1, 2]
+    np.testing.assert_array_equal(taken[1], taken[0][1:])
+
+
+@pytest.mark.parametrize(
+    "programs", [{64: quadratic_program(0.0)}, {"0": quadratic_program(0.0)}, {0: 3}, {}, 3, quadratic_program(0.0)]
+)
+def test_programs_in_slots_that_are_not_there_are_refused_before_anything_is_sent(board, driver, programs):
+    with pytest.raises((LimitError, ValueTypeError)):
+        board.programs.set(programs)
+    assert list(driver.slots) == [0]
