@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from lab.arguments import LARGEST_SEED, Integer
+from lab.figure_command import figure
 from lab.outcome import BAD_ARGUMENT, FAILED, Outcome, exit_code_of, json_line, plain
 from lab.plans import plan_names, summarise_plans
 from lab.run_command import run
@@ -85,6 +86,7 @@ def main() -> None:
 
 
 main.add_command(run)
+main.add_command(figure)
 
 _station = click.option("--station", default="twin", show_default=True, help="Name or file of the station.")
 _json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
@@ -200,12 +202,19 @@ def safe(station: str) -> None:
     help="Port of the first instrument; 0 takes any that is free.",
 )
 @click.option("--seed", type=Integer(0, LARGEST_SEED), default=0, show_default=True, help="Seed of the noise.")
-def serve(station: str, address: str, port: int, seed: int) -> None:
+@click.option(
+    "--compute",
+    "--cluster",
+    "compute",
+    metavar="threads|gpu|ADDRESS",
+    help="Where physics is computed, as in `lab run`.  [default: threads]",
+)
+def serve(station: str, address: str, port: int, seed: int, compute: str | None) -> None:
     """Serve simulated instruments on TCP until Ctrl-C."""
     from lab.attended import terminable
     from lab.station import serve_bench
 
-    with terminable(), serve_bench(station, address=address, port=port, seed=seed) as server:
+    with terminable(), serve_bench(station, address=address, port=port, seed=seed, compute=compute) as server:
         say("preparing the simulated instruments; the first time their physics is compiled, which takes a minute")
         server.bench.warm_up()
         for name, (host, number) in server.addresses.items():

@@ -8,6 +8,7 @@ from lab.clock import Clock
 from lab.station_file import StationDefinition
 from lab.station_tables import (
     BoardCellTable,
+    BoardModelTable,
     BoardTable,
     DotSwitchTable,
     PhotonKernelTable,
@@ -53,6 +54,8 @@ def make_device(
             return _photon_kernel(definition, name, table, instruments)
         case BoardCellTable() as table:
             return _board_cell(definition, name, table, devices)
+        case BoardModelTable() as table:
+            return _board_model(name, table, devices)
         case DotSwitchTable() as table:
             return _dot_charge(definition, name, table, devices)
         case PhotonSwitchTable() as table:
@@ -86,6 +89,12 @@ def _board_cell(definition: StationDefinition, name: str, table: BoardCellTable,
         observation_time=table.observation_time,
         span=None if table.span is None else (table.span[0], table.span[1]),
     )
+
+
+def _board_model(name: str, table: BoardModelTable, devices: Devices) -> "Device":
+    from lab.devices.board_model import BoardModel
+
+    return BoardModel(devices[table.instrument], name=name)
 
 
 def _quantum_dot(

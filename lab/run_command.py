@@ -95,6 +95,12 @@ def _common_options() -> list[click.Option]:
             help="Seed of the choices of the plan and of the noise of a twin.",
         ),
         click.Option(
+            ["--compute", "--cluster", "compute"],
+            metavar="threads|gpu|ADDRESS",
+            help="Where a twin computes: on threads of this machine, its GPU, or the Dask cluster at tcp://host:port."
+            "  [default: threads]",
+        ),
+        click.Option(
             ["--directory"],
             type=click.Path(file_okay=False, path_type=Path),
             default=None,
@@ -134,6 +140,7 @@ def _run(
     *,
     station: str,
     seed: int | None,
+    compute: str | None,
     directory: Path | None,
     figure: bool,
     as_json: bool,
@@ -146,7 +153,7 @@ def _run(
     given = {key: values[key] for key in option_names if context.get_parameter_source(key) is not default}
     chosen = {device: values[device.name] for device in devices}
     with contextlib.redirect_stdout(messages()), terminable():
-        outcome = _perform(name, given, chosen, station_name=station, seed=seed, directory=directory)
+        outcome = _perform(name, given, chosen, station_name=station, seed=seed, compute=compute, directory=directory)
         _report_run(outcome, directory, figure=figure)
     if as_json:
         click.echo(json_line(outcome))
@@ -162,6 +169,7 @@ def _perform(
     *,
     station_name: str,
     seed: int | None,
+    compute: str | None,
     directory: Path | None,
 ) -> Outcome:
     from lab.arguments import check_arguments, takes_seed
@@ -176,10 +184,12 @@ def _perform(
     from lab import make_run_engine, open_station
     from lab.attended import attend
 
-    recorded = {key: getattr(value, "uid", value) for key, value in arguments.items()}
+    recorded = {key: _as_recorded(value) for key, value in arguments.items()}
     names = [_device_names(name, station_name, device, text) for device, text in chosen.items()]
     needed = [one for device in names for one in ([device] if isinstance(device, str) else device)]
-    with open_station(station_name, seed=seed, devices=needed) as station:
+    with open_station(station_name, seed=seed, devices=needed, compute=compute) as station:
+        if station.computing:
+            say(f"the twin computes on {station.computing}")
         display = RunDisplay(stderr_console())
         engine = make_run_engine(
             station, directory=directory, arguments=recorded, progress=display.waiting, context_managers=()
@@ -187,6 +197,13 @@ def _perform(
         engine.subscribe(display)
         devices = [station[one] if isinstance(one, str) else [station[each] for each in one] for one in names]
         return attend(engine, name, plan(*devices, **arguments), say=say, watch=lambda: display)
+
+
+def _as_recorded(value: Any) -> Any:
+    """Return an argument as a start document can hold it: a stored run by its uid, a file by its path."""
+    if isinstance(value, (list, tuple)):
+        return [_as_recorded(each) for each in value]
+    return str(value) if isinstance(value, Path) else getattr(value, "uid", value)
 
 
 def _device_names(plan: str, station: str, device: "DeviceArgument", text: str) -> str | list[str]:

@@ -97,6 +97,8 @@ class Station(Mapping[str, "Device"]):
         Seed of the twin; on other stations what was asked for, for the record.
     identities : dict
         What each instrument answered to ``*IDN?``.
+    computing : str or None
+        What a twin computes with; None on other stations.
     """
 
     def __init__(
@@ -108,6 +110,7 @@ class Station(Mapping[str, "Device"]):
         clock: Clock,
         seed: int | None,
         identities: Mapping[str, str],
+        computing: str | None,
         closing: ExitStack,
     ) -> None:
         self.name = definition.name
@@ -117,6 +120,7 @@ class Station(Mapping[str, "Device"]):
         self.clock = clock
         self.seed = seed
         self.identities = dict(identities)
+        self.computing = computing
         self._definition = definition
         self._devices = dict(devices)
         self._closing = closing
@@ -150,10 +154,11 @@ class Station(Mapping[str, "Device"]):
         -------
         dict
             ``station``, ``station_description``, ``station_mode``, ``station_seed``, ``instruments`` (resource and
-            identity by name), ``devices`` (role by name) and, on the twin, ``bench`` with its options.
+            identity by name), ``devices`` (role by name) and, on the twin, ``bench`` with its options and
+            ``computing``.
         """
         tables = self._definition.tables
-        bench = {"bench": {"name": tables.station.bench, **tables.bench}} if self.mode == "twin" else {}
+        bench = {"name": tables.station.bench, **tables.bench}
         return {
             "station": self.name,
             "station_description": self.description,
@@ -164,7 +169,7 @@ class Station(Mapping[str, "Device"]):
                 for name, table in tables.instruments.items()
             },
             "devices": {name: table.role for name, table in tables.devices.items()},
-            **bench,
+            **({"bench": bench, "computing": self.computing} if self.mode == "twin" else {}),
         }
 
     def safe(self) -> dict[str, list[str]]:
@@ -199,7 +204,11 @@ class Station(Mapping[str, "Device"]):
 
 
 def open_station(
-    name_or_path: str | os.PathLike = "twin", *, seed: int | None = None, devices: Sequence[str] | None = None
+    name_or_path: str | os.PathLike = "twin",
+    *,
+    seed: int | None = None,
+    devices: Sequence[str] | None = None,
+    compute: str | None = None,
 ) -> Station:
     """Open a station: connect its instruments and make sure who they are. Nothing is changed in any of them.
 
@@ -211,6 +220,9 @@ def open_station(
         Seed of the twin, from 0; equal seeds give equal data. 0 if not given.
     devices : sequence of str, optional
         Names of the devices wanted: only they, what they stand on and their instruments are opened. All by default.
+    compute : str, optional
+        Where the physics of a twin is computed: ``threads`` of this machine (default), ``gpu``, or the address of the
+        scheduler of a Dask cluster, such as ``tcp://10.0.0.1:8786``.
 
     Returns
     -------
@@ -219,7 +231,10 @@ def open_station(
     Raises
     ------
     StationError
-        If there is no such station, or its file is wrong.
+        If there is no such station, its file is wrong, or it computes nothing and ``compute`` says where.
+    ValueError, ImportError, ConnectionError, RuntimeError
+        If ``compute`` is no place to compute at, its library is not installed, the cluster does not answer, or there
+        is no GPU.
     CommunicationError
         If instruments do not answer, are others than the file says, or are held by another session; all of them are
         named.
@@ -229,7 +244,7 @@ def open_station(
     if devices is not None:
         definition = definition.needed_for(devices)
     with ExitStack() as opening:
-        library, mode, clock = _open_library(definition, seed or 0, opening)
+        library, mode, clock, computing = _open_library(definition, seed or 0, compute, opening)
         instruments = _connect(definition, library, clock, opening)
         return Station(
             definition,
@@ -238,6 +253,7 @@ def open_station(
             clock=clock,
             seed=(seed or 0) if mode == "twin" else seed,
             identities={name: instrument.id for name, instrument in instruments.items()},
+            computing=computing,
             closing=opening.pop_all(),
         )
 
@@ -248,27 +264,33 @@ def _checked_seed(seed: int | None) -> int | None:
     return seed
 
 
-def _open_library(definition: StationDefinition, seed: int, opening: ExitStack) -> tuple[Any, Mode, Clock]:
+def _open_library(
+    definition: StationDefinition, seed: int, compute: str | None, opening: ExitStack
+) -> tuple[Any, Mode, Clock, str | None]:
+    """Open what answers on a station: a VISA library, its kind, its clock and what it computes with."""
     library = definition.tables.station.library
+    if compute is not None and library != "twin":
+        raise definition.error("station.library", f'only "twin" computes, so it cannot on {compute}')
     if library == "twin":
         from sim_devices import visa
 
-        bench = opening.enter_context(_open_bench(definition, seed))
-        return visa.open_library(bench), "twin", bench.clock
+        bench = opening.enter_context(_open_bench(definition, seed, compute))
+        return visa.open_library(bench), "twin", bench.clock, bench.computing
     if library == "sim":
         from lab.datasheets import open_datasheets
 
-        return open_datasheets(), "sim", WallClock()
+        return open_datasheets(), "sim", WallClock(), None
     try:
-        return pyvisa.ResourceManager("@py" if library == "py" else library).visalib, "hardware", WallClock()
+        visa_library = pyvisa.ResourceManager("@py" if library == "py" else library).visalib
     except (OSError, ValueError, pyvisa.errors.Error) as error:
         allowed = '"twin", "py", "sim", "" for the VISA of a vendor, or the path of a VISA library'
         raise definition.error(
             "station.library", f"{library!r} cannot be loaded ({error}); allowed: {allowed}"
         ) from error
+    return visa_library, "hardware", WallClock(), None
 
 
-def _open_bench(definition: StationDefinition, seed: int, *, flowing: bool = False) -> Any:
+def _open_bench(definition: StationDefinition, seed: int, compute: str | None, *, flowing: bool = False) -> Any:
     from sim_devices import benches
 
     tables = definition.tables
@@ -279,6 +301,7 @@ def _open_bench(definition: StationDefinition, seed: int, *, flowing: bool = Fal
             options=tables.bench,
             quantity=quantity,
             flowing=flowing,
+            compute=compute or "threads",
         )
     except benches.BenchNameError as error:
         raise definition.error("station.bench", str(error)) from error
@@ -383,7 +406,12 @@ def _quietly(close: Callable[[], object]) -> None:
 
 @contextmanager
 def serve_bench(
-    name_or_path: str | os.PathLike = "twin", *, address: str = "127.0.0.1", port: int = 5025, seed: int = 0
+    name_or_path: str | os.PathLike = "twin",
+    *,
+    address: str = "127.0.0.1",
+    port: int = 5025,
+    seed: int = 0,
+    compute: str | None = None,
 ) -> "Iterator[Server]":
     """Offer the simulated instruments of a station on TCP sockets, for stations like ``tcp``.
 
@@ -399,6 +427,8 @@ def serve_bench(
         Port of the first instrument, counted up for the others; 0 lets the system choose.
     seed : int
         Seed of the bench.
+    compute : str, optional
+        Where its physics is computed, see :func:`open_station`.
 
     Yields
     ------
@@ -419,7 +449,7 @@ def serve_bench(
     if definition.tables.station.library != "twin":
         raise definition.error("station.library", 'only a station with library = "twin" can be served')
     with (
-        _open_bench(definition, _checked_seed(seed) or 0, flowing=True) as bench,
+        _open_bench(definition, _checked_seed(seed) or 0, compute, flowing=True) as bench,
         serve(bench, address, port) as server,
     ):
         yield server

@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import ValidationError
 from pyvisa import rname
 
-from lab.station_tables import ROLES, StationFile, SwitchTable, Table, quantity
+from lab.station_tables import ROLES, StandingTable, StationFile, Table, quantity
 
 __all__ = ["StationDefinition", "StationError", "quantity", "read_station", "station_names"]
 
@@ -206,7 +206,7 @@ def _check_references(definition: StationDefinition) -> None:
         for key, wanted in table.instruments():
             if wanted not in tables.instruments:
                 raise _missing(definition, f"devices.{name}.{key}", "instrument", wanted, tables.instruments)
-        if isinstance(table, SwitchTable):
+        if isinstance(table, StandingTable):
             bodies = {other: body for other, body in tables.devices.items() if body.role == table.stands_on}
             if table.instrument not in bodies:
                 raise _missing(

@@ -242,8 +242,8 @@ class PhotonKernelTable(DeviceTable):
     threshold: Volts = Field(description="level of the discriminator")
 
 
-class SwitchTable(DeviceTable):
-    """``[devices.NAME]`` of an activation switch, which stands on another device.
+class StandingTable(DeviceTable):
+    """``[devices.NAME]`` of what stands on another device.
 
     Attributes
     ----------
@@ -251,7 +251,6 @@ class SwitchTable(DeviceTable):
         Role of that device.
     """
 
-    port = "ActivationSwitch"
     instrument_keys = ()
     stands_on: ClassVar[str]
 
@@ -259,8 +258,23 @@ class SwitchTable(DeviceTable):
 
     @property
     def body(self) -> str:
-        """Name of the device that the switch stands on."""
+        """Name of the device that it stands on."""
         return self.instrument
+
+
+class BoardModelTable(StandingTable):
+    """``[devices.NAME]`` of a model of a board, which has the size of the board and is computed here."""
+
+    port = "BoardModel"
+    stands_on = "thermodynamic_board"
+
+    role: Literal["board_model"]
+
+
+class SwitchTable(StandingTable):
+    """``[devices.NAME]`` of an activation switch."""
+
+    port = "ActivationSwitch"
 
 
 class BoardCellTable(SwitchTable):
@@ -304,12 +318,19 @@ class PhotonSwitchTable(SwitchTable):
 
 
 AnyDevice = Annotated[
-    BoardTable | QuantumDotTable | PhotonKernelTable | BoardCellTable | DotSwitchTable | PhotonSwitchTable,
+    BoardTable
+    | BoardModelTable
+    | QuantumDotTable
+    | PhotonKernelTable
+    | BoardCellTable
+    | DotSwitchTable
+    | PhotonSwitchTable,
     Field(discriminator="role"),
 ]
 ROLES: dict[str, type[DeviceTable]] = {
     "thermodynamic_board": BoardTable,
     "board_cell": BoardCellTable,
+    "board_model": BoardModelTable,
     "quantum_dot": QuantumDotTable,
     "dot_charge": DotSwitchTable,
     "photon_kernel": PhotonKernelTable,

@@ -68,9 +68,14 @@ def _close_failed(error: Exception) -> Plan[None]:
 
 def configure(device: Device, **settings: Any) -> Plan[None]:
     """Set signals of a device by name, in order, and wait until the instrument has taken them all."""
+    yield from request(device, **settings)
+    yield Msg("wait", None, group="settings")
+
+
+def request(device: Device, **settings: Any) -> Plan[None]:
+    """Set signals of a device by name, in order, without waiting: they are in the group "settings"."""
     for name, value in settings.items():
         yield Msg("set", getattr(device, name), value, group="settings")
-    yield Msg("wait", None, group="settings")
 
 
 def measure(device: Board | ActivationSwitch | PhotonKernel | QuantumDot, **settings: Any) -> Plan[float]:

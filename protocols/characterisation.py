@@ -1,4 +1,4 @@
-"""Activation of a cell: mean activity, fluctuation and, where it is bistable, switching probability against drive."""
+"""One cell: mean activity, fluctuation and switching probability against drive, and how its activity moves in time."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal
@@ -25,9 +25,13 @@ from protocols.statistics import fit_switching, mean_with_error
 
 RAW_VALUES = 2**24
 """Raw samples of one run that the host takes at a time."""
+TRAJECTORY_UNITS = {"activity": "model unit", "moment": "1/mu"}
+LONGEST = 1_000_000
+"""Samples of one trajectory."""
 
 EXAMPLES: Mapping[str, Mapping[str, Any]] = {
-    "activation_curve": {"drive": (-1.0, 0.0, 1.0), "shots": 200, "observation_time": 1.0}
+    "activation_curve": {"drive": (-1.0, 0.0, 1.0), "shots": 200, "observation_time": 1.0},
+    "trajectory": {"drive": (-1.0, 1.0), "shots": 20},
 }
 """Arguments of a short run of each plan."""
 
@@ -167,3 +171,97 @@ def _point(bias: float, series: NDArray[np.float32], *, correlated: bool, bistab
         probability, error = mean_with_error(series > 0, correlated=correlated)
         point |= {"probability": probability, "probability_standard_error": error}
     return point
+
+
+def trajectory(
+    board: Board,
+    *,
+    drive: Sequence[float] = (-5.0, -4.0, -3.0, -2.0, -1.0, 0.0, 1.0, 2.0, 3.0, 4.0, 5.0),
+    stiffness: tuple[float, float, float] = (1.0, 0.0, 1.0),
+    temperature: float = 0.01,
+    shots: int = 160,
+    observation_time: float = 0.025,
+    seed: int = 0,
+    md: Mapping[str, Any] | None = None,
+) -> Plan[dict[str, Any]]:
+    """Record how the activity of one cell moves from zero, once for each drive.
+
+    Parameters
+    ----------
+    board : Board
+        The thermodynamic board.
+    drive : sequence of float
+        Biases of the cell in model units, each from -16 to 16.
+    stiffness : tuple of float
+        J2, J3 and J4 of the cell: J2 from -4 to 4, J3 from -2 to 2, J4 from 0 to 4.
+    temperature : float
+        Noise temperature kT in model units, above 0 and up to 4.
+    shots : int
+        Samples of each trajectory, up to 1000000.
+    observation_time : float
+        Time from one sample to the next, in units of 1/mu.
+    seed : int
+        Seed of the noise, from 0 to 4294967295.
+    md : mapping, optional
+        More metadata for the start document.
+
+    Yields
+    ------
+    Msg
+
+    Returns
+    -------
+    dict
+        Lists ``drive``, ``final_activity`` and ``sign_changes``: how often each trajectory changed its sign;
+        ``duration`` of each in units of 1/mu; ``samples`` and ``board_seconds``.
+
+    Raises
+    ------
+    ArgumentError
+        An argument is not allowed; nothing has been sent then.
+    """
+    drive = numbers("drive", drive, -16.0, 16.0)
+    arguments: dict[str, Any] = {
+        "drive": drive,
+        "stiffness": _cell(stiffness),
+        "temperature": number("temperature", temperature, 0.0, 4.0, above=True),
+        "shots": whole("shots", shots, 1, LONGEST),
+        "observation_time": number("observation_time", observation_time, 0.0, 1e6, above=True),
+        "seed": whole("seed", seed, 0, LARGEST_SEED),
+    }
+    settings = board_settings(
+        temperature=temperature,
+        sampling="serial",
+        shots=shots,
+        observation_time=observation_time,
+        burn_in=0.0,
+        saturation_limit=1.0,
+    )
+    allowed_by(board, **settings)
+    body = _record_trajectories(board, drive, stiffness, settings, seed)
+    return (yield from recorded(board, "trajectory", as_json(arguments), body, md))
+
+
+def _record_trajectories(
+    board: Board, drive: Sequence[float], stiffness: Sequence[float], settings: Mapping[str, Any], seed: int
+) -> Plan[dict[str, Any]]:
+    record = Record("primary", units=TRAJECTORY_UNITS, dims={"moment": ("shot",), "activity": ("shot",)})
+    yield from configure(board, cells=1, inputs=0, **settings, rows=None, projections=None, readout="samples")
+    interval, shots = float(board.observation_time.get()), int(settings["shots"])
+    recorded_activity: list[NDArray[np.float64]] = []
+    board_seconds = 0.0
+    for index, chunk in enumerate(_runs(drive, shots)):
+        programs = [_program(bias, stiffness) for bias in chunk]
+        board_seconds += yield from measure(board, noise_seed=noise_seed(seed, index), programs=programs)
+        activity = np.asarray(board.samples.get(), dtype=float)[:, 0, :, 0]
+        for bias, series in zip(chunk, activity, strict=True):
+            recorded_activity.append(series)
+            yield from save(record, drive=bias, moment=interval * np.arange(1, shots + 1), activity=series)
+    return {
+        "drive": list(drive),
+        "final_activity": [float(series[-1]) for series in recorded_activity],
+        "sign_changes": [int(np.count_nonzero(np.diff(np.sign(series)))) for series in recorded_activity],
+        "duration": interval * shots,
+        "samples": len(drive) * shots,
+        "board_seconds": board_seconds,
+    }

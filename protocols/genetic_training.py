@@ -1,13 +1,13 @@
 """Training by genetic algorithm: a thermodynamic computer that computes out of equilibrium, at the observation time."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from protocols.acquisition import Plan, as_json, board_settings, configure, measure, recorded, save
+from protocols.acquisition import Plan, as_json, board_settings, configure, recorded, save
 from protocols.arguments import (
     LARGEST_SEED,
     LARGEST_SHOTS,
@@ -18,6 +18,7 @@ from protocols.arguments import (
     one_of,
     whole,
 )
+from protocols.candidates import Judgement, judge_candidates
 from protocols.genetic_algorithm import (
     WINDOW,
     classification_loss,
@@ -40,14 +41,12 @@ Array = NDArray[np.float64]
 
 INITIAL, MUTATION, BATCH = range(3)
 ENDLESS = 10_000_000
-TRIAL_SHOTS = 256
 PATIENCE = {"cosine": 800}
-TARGET_LOSS = {"cosine": 0.04}
+TARGET_LOSS = {"cosine": 0.03}
+INPUTS = {"cosine": 8}
+BATCH_SIZE = 16
 LIMITS = {**FULL_SCALE, "bias": 4.0, "readout": 4.0}
 """Where the parameters that selection hardly feels are kept from drifting to, in model units."""
-
-LARGEST_ACTIVITY = 4.0
-"""Root mean square activity that a cell may have, in model units: a quarter of the rails."""
 
 SHOTS = {"reset": 64, "serial": 500}
 OBSERVATION_TIME = {"reset": 1.0, "serial": 0.2}
@@ -124,7 +123,7 @@ class Evolution:
 
 @dataclass
 class Tally:
-    """What the board has done so far."""
+    """What the boards have done so far."""
 
     acquisitions: int = 0
     samples: int = 0
@@ -132,7 +131,7 @@ class Tally:
 
 
 def train_genetic(
-    board: Board,
+    board: Board | Sequence[Board],
     *,
     task: Literal["cosine", "digits", "iris", "xor"] = "cosine",
     neuron: Literal["quadratic", "quadratic-quartic"] = "quadratic-quartic",
@@ -140,7 +139,7 @@ def train_genetic(
     generations: int = 2000,
     population: int = 50,
     parents: int = 5,
-    inputs: int = 16,
+    inputs: int | None = None,
     shots: int | None = None,
     mutation: float = 0.3,
     shrink: bool = True,
@@ -150,20 +149,21 @@ def train_genetic(
     observation_time: float | None = None,
     temperature: float = 0.1,
     layers: tuple[int, ...] | None = None,
-    final_shots: int = 8192,
+    final_shots: int = 1000,
     seed: int = 0,
     md: Mapping[str, Any] | None = None,
 ) -> Plan[dict[str, Any]]:
     """Program a layered network by the genetic algorithm, out of equilibrium if the observation time is short.
 
-    A generation is one run of the board: every individual is a program slot, and is shown every input. The best few are
-    cloned and mutated. In the end the parents of the last generations are judged with more shots, and the best of
-    them once more with the final number of shots, on inputs of their own.
+    A generation is one run of the board: every individual is a program slot, and is shown every input. Several boards
+    share the individuals out and run at the same time; on equal boards the result is that of one. The best few are
+    cloned and mutated. In the end the parents of the last generations are judged on inputs of their own, and the best
+    of them once more there with the final number of shots.
 
     Parameters
     ----------
-    board : Board
-        The thermodynamic board.
+    board : Board or sequence of Board
+        The thermodynamic board, or several.
     task : str
         "cosine": the function cos(2 pi z) on 0..1, loss (14); "digits", "iris", "xor": classes, cross-entropy (18).
     neuron : str
@@ -177,8 +177,9 @@ def train_genetic(
         Individuals of a generation, up to the 64 program slots of the board.
     parents : int
         Individuals selected from each generation, fewer than the population.
-    inputs : int
-        Inputs of a generation: points of an even grid from 0 to 1, or examples drawn anew for each generation.
+    inputs : int, optional
+        Inputs of a generation: points of an even grid from 0 to 1, or examples drawn anew for each generation. Default:
+        8 for the cosine, 16 for classes.
     shots : int, optional
         Samples of each input. Default: 64 for reset sampling, 500 for serial sampling.
     mutation : float
@@ -189,7 +190,7 @@ def train_genetic(
         Generations after which a population that has not learnt anything is replaced by a new one. Default: 800 for the
         cosine, no end for classes.
     target_loss : float, optional
-        Loss of the best individual, averaged over 50 generations, at which the training ends. Default: 0.04 for the
+        Loss of the best individual, averaged over 50 generations, at which the training ends. Default: 0.03 for the
         cosine, 0 for classes.
     initial_spread : float
         Standard deviation of the parameters of the first generation, in model units.
@@ -232,7 +233,7 @@ def train_genetic(
         "generations": whole("generations", generations, 1, ENDLESS),
         "population": whole("population", population, 2, SLOTS),
         "parents": whole("parents", parents, 1, whole("population", population, 2, SLOTS) - 1),
-        "inputs": whole("inputs", inputs, 2, 65536),
+        "inputs": whole("inputs", INPUTS.get(task, BATCH_SIZE) if inputs is None else inputs, 2, 65536),
         "shots": whole("shots", SHOTS[sampling] if shots is None else shots, 1, LARGEST_SHOTS),
         "mutation": number("mutation", mutation, 0.0, 8.0),
         "shrink": bool(shrink),
@@ -254,8 +255,10 @@ def train_genetic(
         "seed": whole("seed", seed, 0, LARGEST_SEED),
     }
     evolution = _evolution(arguments)
-    allowed_by(board, cells=evolution.network.cells, inputs=evolution.network.inputs, **evolution.settings)
-    return (yield from recorded(board, "train_genetic", as_json(arguments), _evolve(board, evolution), md))
+    boards = list(board) if isinstance(board, Sequence) else [board]
+    for each in boards:
+        allowed_by(each, cells=evolution.network.cells, inputs=evolution.network.inputs, **evolution.settings)
+    return (yield from recorded(boards, "train_genetic", as_json(arguments), _evolve(boards, evolution), md))
 
 
 def _evolution(arguments: Mapping[str, Any]) -> Evolution:
@@ -284,7 +287,7 @@ def _evolution(arguments: Mapping[str, Any]) -> Evolution:
     )
 
 
-def _evolve(board: Board, evolution: Evolution) -> Plan[dict[str, Any]]:
+def _evolve(boards: Sequence[Board], evolution: Evolution) -> Plan[dict[str, Any]]:
     record = Record("learning")
     network, problem = evolution.network, evolution.problem
     individuals = _newcomers(evolution, 0)
@@ -292,20 +295,21 @@ def _evolve(board: Board, evolution: Evolution) -> Plan[dict[str, Any]]:
     history: list[float] = []
     lineage: list[float] = []
     tally = Tally()
-    yield from configure(
-        board,
-        cells=network.cells,
-        inputs=network.inputs,
-        **evolution.settings,
-        projections=None,
-        readout="statistics",
-    )
+    for board in boards:
+        yield from configure(
+            board,
+            cells=network.cells,
+            inputs=network.inputs,
+            **evolution.settings,
+            projections=None,
+            readout="statistics",
+        )
     for generation in range(evolution.generations):
         inputs, target = problem.batch(evolution.seed, generation, evolution.inputs)
         table = {} if generation and problem.data is None else {"input_table": inputs}
-        outputs, free = yield from _judge(board, evolution, individuals, len(inputs), tally, **table)
-        losses = problem.losses(outputs, target)
-        fitness = np.where(free, losses, np.inf)
+        judged = yield from _judge(boards, evolution, individuals, len(inputs), tally, **table)
+        losses = problem.losses(judged.outputs, target)
+        fitness = np.where(judged.free, losses, np.inf)
         best = select(fitness, evolution.parents)
         parents = individuals[best]
         history.append(float(losses[best[0]]))
@@ -328,7 +332,7 @@ def _evolve(board: Board, evolution: Evolution) -> Plan[dict[str, Any]]:
             individuals, lineage = _newcomers(evolution, generation + 1), []
         else:
             individuals = _children(evolution, generation, parents, spread)
-    final = yield from _final(board, evolution, np.concatenate(finalists), tally)
+    final = yield from _final(boards, evolution, np.concatenate(finalists), tally)
     return {
         "loss": history,
         **final,
@@ -354,37 +358,25 @@ def _children(evolution: Evolution, generation: int, parents: Array, spread: flo
 
 
 def _judge(
-    board: Board, evolution: Evolution, individuals: Array, rows: int, tally: Tally, **settings: Any
-) -> Plan[tuple[Array, NDArray[np.bool_]]]:
-    """Run all individuals over the rows of the input table.
-
-    Returns the outputs, shape (individuals, rows, outputs), and which individuals are free of the rails: what a machine
-    owes to clipping is no computation.
-    """
-    network = evolution.network
-    seconds = yield from measure(
-        board,
-        noise_seed=noise_seed(evolution.seed, tally.acquisitions),
-        **settings,
-        programs=[network.program(parameters) for parameters in individuals],
-        rows=(1, rows),
-    )
+    boards: Sequence[Board], evolution: Evolution, individuals: Array, rows: int, tally: Tally, **settings: Any
+) -> Plan[Judgement]:
+    """Run all individuals over the rows of the input table, and add to the tally."""
+    seed = noise_seed(evolution.seed, tally.acquisitions)
+    judged = yield from judge_candidates(boards, evolution.network, individuals, rows=rows, noise_seed=seed, **settings)
     tally.acquisitions += 1
-    tally.board_seconds += seconds
+    tally.board_seconds += judged.board_seconds
     tally.samples += len(individuals) * rows * settings.get("shots", evolution.settings["shots"])
-    mean, variance = (np.asarray(result.get(), dtype=float) for result in (board.mean, board.variance))
-    outputs = np.einsum("prc,poc->pro", mean[..., network.read], network.readout(individuals))
-    return outputs, np.all(mean**2 + variance <= LARGEST_ACTIVITY**2, axis=(1, 2))
+    return judged
 
 
-def _final(board: Board, evolution: Evolution, finalists: Array, tally: Tally) -> Plan[dict[str, float]]:
-    """Pick the best of the finalists with more shots, judge it once more with the final shots, and record it."""
+def _final(boards: Sequence[Board], evolution: Evolution, finalists: Array, tally: Tally) -> Plan[dict[str, float]]:
+    """Pick the best of the finalists on the final inputs, judge it once more with the final shots, and record it."""
     problem, network = evolution.problem, evolution.network
     inputs, target = problem.final()
-    trial = min(evolution.final_shots, TRIAL_SHOTS)
-    outputs, free = yield from _judge(board, evolution, finalists, len(inputs), tally, input_table=inputs, shots=trial)
-    winner = finalists[select(np.where(free, problem.losses(outputs, target), np.inf), 1)]
-    outputs, _ = yield from _judge(board, evolution, winner, len(inputs), tally, shots=evolution.final_shots)
+    judged = yield from _judge(boards, evolution, finalists, len(inputs), tally, input_table=inputs)
+    winner = finalists[select(np.where(judged.free, problem.losses(judged.outputs, target), np.inf), 1)]
+    judged = yield from _judge(boards, evolution, winner, len(inputs), tally, shots=evolution.final_shots)
+    outputs = judged.outputs
     final = {"final_loss": float(problem.losses(outputs, target)[0])}
     arrays: dict[str, Any] = {"target": target, "outputs": outputs[0]}
     if problem.data:

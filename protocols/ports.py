@@ -216,6 +216,13 @@ class Board(Device, Protocol):
         """Time before the first shot of serial sampling."""
 
     @property
+    def start(self) -> Quantity:
+        """Where a reset puts the cells, from which every shot or trajectory starts: one value for all, or one for each.
+
+        Staging the board and changing the number of cells puts it back to zero.
+        """
+
+    @property
     def saturation_limit(self) -> Quantity:
         """Fraction of clipped samples above which a run fails."""
 
@@ -241,7 +248,7 @@ class Board(Device, Protocol):
 
     @property
     def programs(self) -> Quantity:
-        """Sequence of BoardProgram: put into slots 0, 1, ..., committed, and selected as `slots`."""
+        """Sequence of BoardProgram for slots 0, 1, ..., or mapping of slots to them; committed, selected as `slots`."""
 
     @property
     def drive(self) -> Quantity:
@@ -292,6 +299,9 @@ class ModelRun(Protocol):
 
     def gradient(self, weights: ArrayLike) -> Gradient:
         """Return the derivatives of ``sum(weights * samples)`` by the parameters of the program, noise held fixed.
+
+        A coupling of zero is none, and its derivative is zero; so are those by the weights of a cell whose weights are
+        all zero.
 
         Parameters
         ----------

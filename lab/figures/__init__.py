@@ -10,8 +10,12 @@ from matplotlib.figure import Figure
 
 from lab.catalogue import Run
 from lab.figures.board import draw_activation_curve, draw_evaluate, draw_train_genetic, draw_train_in_situ
+from lab.figures.cells import draw_trajectories
+from lab.figures.computing import draw_loss_curve
 from lab.figures.dots import draw_charge_stability, draw_coulomb_diamonds, draw_pinch_off, draw_qpc_trace
 from lab.figures.learning import draw_learning
+from lab.figures.linear_algebra import draw_determinant, draw_matrix
+from lab.figures.models import draw_train_model_based, draw_transfer
 from lab.figures.photons import draw_dark_counts, draw_photon_kernel
 from lab.figures.series import draw_series
 from lab.figures.style import GREY, NothingToDrawError
@@ -72,9 +76,13 @@ FAMILIES: Mapping[str, Callable[[Run, Mapping[str, xr.Dataset]], Figure]] = Mapp
         "charge_stability": draw_charge_stability,
         "coulomb_diamonds": draw_coulomb_diamonds,
         "dark_counts": draw_dark_counts,
+        "determinant": draw_determinant,
         "evaluate": draw_evaluate,
+        "invert_matrix": draw_matrix,
         "learn_gate": draw_learning,
         "learn_kernel": draw_learning,
+        "loss_curve": draw_loss_curve,
+        "matrix_exponential": draw_matrix,
         "photon_kernel": draw_photon_kernel,
         "pinch_off": draw_pinch_off,
         "qpc_trace": draw_qpc_trace,
@@ -82,19 +90,27 @@ FAMILIES: Mapping[str, Callable[[Run, Mapping[str, xr.Dataset]], Figure]] = Mapp
         "switching_times": draw_switching_times,
         "train_genetic": draw_train_genetic,
         "train_in_situ": draw_train_in_situ,
+        "train_model_based": draw_train_model_based,
+        "trajectory": lambda run, _: draw_trajectories([run]),
+        "transfer": draw_transfer,
     }
 )
 """The picture of each plan."""
 
 _NEEDED: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
+        "determinant": ("estimates", "result"),
         "evaluate": ("evaluation",),
+        "invert_matrix": ("estimates", "result"),
         "learn_gate": ("learning", "evaluation"),
         "learn_kernel": ("learning", "evaluation"),
+        "matrix_exponential": ("estimates", "result"),
         "photon_kernel": ("fit",),
         "qpc_trace": ("fit", "dwells", "filtered"),
         "train_genetic": ("learning", "evaluation"),
         "train_in_situ": ("learning", "epochs", "evaluation"),
+        "train_model_based": ("epochs", "evaluation"),
+        "transfer": ("epochs", "learning", "stages", "evaluation"),
     }
 )
 """The streams without which a run is drawn as any other; by default the stream "primary"."""

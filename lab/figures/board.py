@@ -56,7 +56,7 @@ def draw_train_in_situ(run: Run, streams: Mapping[str, xr.Dataset]) -> Figure:
     grid = figure.add_gridspec(2 if images else 1, 1)
     accuracy, loss, confusion = figure.add_subfigure(grid[0]).subplots(1, 3)
     _learning_curves(accuracy, loss, streams)
-    _confusion(confusion, integers(evaluation["labels"]), integers(evaluation["predictions"]))
+    draw_confusion(confusion, integers(evaluation["labels"]), integers(evaluation["predictions"]))
     if images:
         _readings(figure.add_subfigure(grid[1]), evaluation)
     read = np.mean(integers(evaluation["labels"]) == integers(evaluation["predictions"]))
@@ -133,7 +133,7 @@ def _sigmoid(axes: Axes, data: xr.Dataset) -> None:
 
 def _computed(axes: Axes, evaluation: xr.Dataset) -> None:
     if "predictions" in evaluation:
-        _confusion(axes, integers(evaluation["labels"]), integers(evaluation["predictions"]))
+        draw_confusion(axes, integers(evaluation["labels"]), integers(evaluation["predictions"]))
         return
     z = np.asarray(evaluation["inputs"])[:, 0]
     axes.plot(z, evaluation["target"], color=GREY, linewidth=3, alpha=0.6, label="target")
@@ -174,7 +174,8 @@ def _learning_curves(accuracy: Axes, loss: Axes, streams: Mapping[str, xr.Datase
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
 
 
-def _confusion(axes: Axes, labels: NDArray[np.int64], predictions: NDArray[np.int64]) -> None:
+def draw_confusion(axes: Axes, labels: NDArray[np.int64], predictions: NDArray[np.int64]) -> None:
+    """Draw how often each class was read as each, as a matrix with counts."""
     classes = int(max(labels.max(), predictions.max())) + 1
     counts = np.zeros((classes, classes), dtype=int)
     np.add.at(counts, (labels, predictions), 1)

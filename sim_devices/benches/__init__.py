@@ -7,6 +7,7 @@ from typing import Any
 from sim_devices.benches.bench import Bench, ResourceError, ResourceNameError
 from sim_devices.benches.options import BenchOptionError, QuantityReader, check_names, read_quantity
 from twin.clock import FlowingClock, VirtualClock
+from twin.compute import open_executor
 
 __all__ = [
     "DEFAULT",
@@ -37,6 +38,7 @@ def open(  # noqa: A001
     *,
     quantity: QuantityReader = read_quantity,
     flowing: bool = False,
+    compute: str = "threads",
 ) -> Bench:
     """Open a bench.
 
@@ -53,6 +55,9 @@ def open(  # noqa: A001
         very unit is understood.
     flowing
         Whether the clock of the bench goes with the one on the wall, for clients that wait on that.
+    compute
+        Where physics is computed: ``threads`` of this machine, ``gpu``, or the address of a Dask cluster, such as
+        ``tcp://10.0.0.1:8786``.
 
     Raises
     ------
@@ -60,12 +65,19 @@ def open(  # noqa: A001
         There is no bench of this name.
     BenchOptionError
         The seed or an option is wrong.
+    PlaceError, MissingExtraError, ClusterError, GpuError
+        There is no such place to compute at, see `twin.compute.open_executor`.
     """
     if name not in NAMES:
         raise BenchNameError(f"no bench named {name!r}; there are: {', '.join(NAMES)}")
     if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
         raise BenchOptionError("seed", f"must be a whole number from 0 on, not {seed!r}")
     module = import_module(f"sim_devices.benches.{name}")
-    bench = Bench(name, FlowingClock() if flowing else VirtualClock())
-    module.place(bench, check_names(options or {}, "", list(module.TABLES)), quantity, seed)
+    checked = check_names(options or {}, "", list(module.TABLES))
+    bench = Bench(name, FlowingClock() if flowing else VirtualClock(), open_executor(compute))
+    try:
+        module.place(bench, checked, quantity, seed)
+    except BaseException:
+        bench.close()
+        raise
     return bench

@@ -10,6 +10,7 @@ from pyvisa import rname
 
 from sim_devices.faults import Fault, FaultInjector, FaultySession
 from sim_devices.scpi import Instrument
+from twin import compute
 
 __all__ = ["Bench", "ResourceError", "ResourceNameError"]
 
@@ -33,12 +34,17 @@ class Bench:
         What the bench is called.
     clock
         The clock of the bench, with ``now()`` in seconds.
+    executor
+        Where long operations are computed, by default on the threads of this machine; closed with the bench.
     """
 
-    def __init__(self, name: str, clock: Any) -> None:
+    def __init__(self, name: str, clock: Any, executor: compute.Executor | None = None) -> None:
         self.name = name
         self.clock = clock
-        self.worker = ThreadPoolExecutor(1, thread_name_prefix=f"bench {name}")
+        self._executor = executor or compute.open_executor()
+        self.worker = ThreadPoolExecutor(
+            1, thread_name_prefix=f"bench {name}", initializer=compute.choose, initargs=(self._executor,)
+        )
         self.instruments: dict[str, Instrument] = {}
         self._injectors: dict[Instrument, FaultInjector] = {}
         self._sessions: set[FaultySession] = set()
@@ -46,6 +52,11 @@ class Bench:
         self._physics: list[Callable[[], None]] = []
         self._lock = threading.Lock()
         self._closed = False
+
+    @property
+    def computing(self) -> str:
+        """What long operations are computed with, in words."""
+        return self._executor.description
 
     def place(self, instrument: Instrument, *resource_names: str, physics: Callable[[], None] = lambda: None) -> None:
         """Put an instrument on the bench, reachable under one or several VISA resource names.
@@ -155,7 +166,7 @@ class Bench:
         self._injectors[self.instruments[name]].arm(faults, f"{seed}/{name}")
 
     def close(self) -> None:
-        """Cut every connection, stop every operation and let the worker thread end."""
+        """Cut every connection, stop every operation, let the worker thread end and leave the place of computing."""
         with self._lock:
             if self._closed:
                 return
@@ -166,6 +177,7 @@ class Bench:
         for instrument in self._injectors:
             instrument.close()
         self.worker.shutdown(wait=False, cancel_futures=True)
+        self._executor.close()
 
     def __enter__(self) -> "Bench":
         return self

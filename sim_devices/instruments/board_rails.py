@@ -51,11 +51,15 @@ class BoardRails(Instrument):
         The bench's single worker thread: overlapped operations take their turns on it, in the order they were given.
     name : str
         Name of the board on its bench.
+    identity : str
+        What it answers to ``*IDN?``.
     """
 
     errors: ClassVar[Mapping[int, tuple[str, int]]] = BOARD_ERRORS
 
-    def __init__(self, model: BoardModel, clock: Clock, worker: Executor, name: str = "board") -> None:
+    def __init__(
+        self, model: BoardModel, clock: Clock, worker: Executor, name: str = "board", identity: str = IDENTITY
+    ) -> None:
         self.model = model
         self.clock = clock
         self.worker = worker
@@ -67,7 +71,8 @@ class BoardRails(Instrument):
         self._latched: set[str] = set()
         self._busy: Counter[int] = Counter()
         self._calendar_offset = timedelta()
-        super().__init__(IDENTITY)
+        self._ended = clock.now()
+        super().__init__(identity)
 
     def idle(self) -> None:
         """Raise -221 while a run is active."""
@@ -83,10 +88,19 @@ class BoardRails(Instrument):
         """Let the analog side settle for `seconds` of board time; `bits` of OPERation are up meanwhile."""
         for bit in bits:
             self._occupy(bit, 1)
-        return Operation(self.worker.submit(self._settled, seconds, bits))
+        return Operation(self.worker.submit(self._settled, self.clock.now(), seconds, bits))
 
-    def _settled(self, seconds: float, bits: tuple[int, ...]) -> None:
-        self.clock.sleep(seconds)
+    def begins(self, asked: float) -> float:
+        """Return when what was asked for at a time begins, s: when the board has ended what it did before."""
+        return max(asked, self._ended)
+
+    def ends(self, begun: float, seconds: float) -> None:
+        """Let the clock pass the end of what began at a time; what another board does meanwhile takes no time more."""
+        self._ended = begun + seconds
+        self.clock.sleep_until(self._ended)
+
+    def _settled(self, asked: float, seconds: float, bits: tuple[int, ...]) -> None:
+        self.ends(self.begins(asked), seconds)
         with self.lock:
             for bit in bits:
                 self._occupy(bit, -1)

@@ -137,7 +137,7 @@ class BoardSampling(BoardModel):
     noise_temperature = unit_setting(
         "NOISe:TEMPerature", "temperature", UnitReal("temperature", *FULL_SCALE["temperature"], default=1.0), reset=1.0
     )
-    noise_seed = setting("NOISe:SEED", Integer(0, 2**32 - 1), reset=lambda board: board.model.seed % 2**32)
+    noise_seed = setting("NOISe:SEED", Integer(0, 2**32 - 1), reset=lambda board: board.model.noise_seed)
 
     @query("NOISe:TEMPerature:ACTual?", ChannelList(1, lambda b: b.cells, optional=True), guards=("idle",))
     def _ask_actual_temperature(self, _: Session, cells: tuple[int, ...] | None) -> Operation:
@@ -389,7 +389,7 @@ class BoardSampling(BoardModel):
             threshold=None if self.threshold == "OFF" else self.threshold,
             moments=MOMENTS.index(self.moments) + 1 if self.statistics_on else 0,
         )
-        order.check(self.time_limit, self.model.integrator)
+        order.check(self.time_limit, self.model)
         return order
 
     def _schedule(self, timing: Timing) -> Schedule:

@@ -38,7 +38,7 @@ def _measure(
         np.zeros((1, 0)),
         Schedule("reset", shots, OBSERVATION, start=np.full(cells, start)),
         temperature=temperature,
-        seed=model.seed,
+        seed=model.noise_seed,
         acquisition=0,
         keep_samples=False,
     )

@@ -117,14 +117,16 @@ class ThermodynamicBoard(BoardReadings):
         self.set_condition("operation", MEASURING, True)
         self.set_condition("operation", SWEEPING, self.input_mode == "SWE")
         self.set_condition("operation", CAPTURING, self.function == "CAPT")
-        self.worker.submit(self._execute, run)
+        self.worker.submit(self._execute, run, self.clock.now())
 
-    def _execute(self, run: Run) -> None:
-        """Carry a run out, on the worker thread."""
+    def _execute(self, run: Run, asked: float) -> None:
+        """Carry out a run asked for at a time, on the worker thread."""
         if run.cancelled.is_set():
             return
         try:
-            acquisition = run.order.run(self.model, self.clock, run.cancelled.is_set, run.count)
+            begun = self.begins(asked)
+            acquisition = run.order.run(self.model, begun, run.cancelled.is_set, run.count)
+            self.ends(begun, run.order.timing.total)
         except Exception as error:  # noqa: BLE001 -- the session that began the run is told
             if self._leave(run):
                 run.future.set_exception(error)

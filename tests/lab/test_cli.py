@@ -28,7 +28,7 @@ CURVE = [
 ]
 QUICK = [*CURVE, "--shots", "200", "--seed", "1", "--no-figure"]
 ENDLESS = ["run", "train_in_situ", "--task", "xor", "--epochs", "1000000"]
-COMMANDS = ["check", "devices", "export", "plans", "plot", "run", "runs", "safe", "serve", "show"]
+COMMANDS = ["check", "devices", "export", "figure", "plans", "plot", "run", "runs", "safe", "serve", "show"]
 
 
 @pytest.fixture(autouse=True)
@@ -393,3 +393,26 @@ def test_a_run_goes_on_when_its_terminal_is_lost():
         process.stderr.close()
         assert last_json(process.stdout.read())["exit_status"] == "success"
         assert process.wait(60) == 0
+
+
+def test_a_picture_is_drawn_from_the_runs_that_the_commands_it_prints_have_made(tmp_path):
+    path = tmp_path / "picture.png"
+    missing = lab("figure", "bistable-trajectory", path)
+    assert missing.exit_code == 1
+    assert "no picture bistable-trajectory: the run that it is drawn from not found in" in missing.stderr
+    (command,) = missing.stdout.splitlines()
+    assert command.startswith("lab run trajectory --stiffness -2,0,1 --temperature 0.2 ")
+    assert lab(*command.split()[1:], "--no-figure").exit_code == 0
+    made = lab("figure", "bistable-trajectory", path)
+    assert made.exit_code == 0
+    assert made.stdout.strip() == str(path)
+    assert path.read_bytes().startswith(b"\x89PNG")
+
+
+def test_pictures_are_listed_by_what_they_show_and_unknown_ones_refused():
+    listed = lab("figure")
+    assert listed.exit_code == 0
+    assert "loss of a trained program against shots (Fig. 7)" in listed.stdout
+    unknown = lab("figure", "mona_lisa")
+    assert unknown.exit_code == 1
+    assert "no picture 'mona_lisa'; there are activation_functions" in unknown.stderr

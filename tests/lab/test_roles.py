@@ -37,6 +37,7 @@ def test_every_role_of_the_twin_makes_its_device():
     classes = {
         "board": "ThermodynamicBoard",
         "switch": "BoardCellSwitch",
+        "model": "BoardModel",
         "dot": "QuantumDot",
         "dot_switch": "DotChargeSwitch",
         "photon": "PhotonKernel",
@@ -46,7 +47,7 @@ def test_every_role_of_the_twin_makes_its_device():
         assert {name: type(device).__name__ for name, device in station.items()} == classes
         assert station["dot_switch"].body is station["dot"]
         assert station["photon_switch"].body is station["photon"]
-        assert station["switch"].body is station["board"]
+        assert station["switch"].body is station["model"].body is station["board"]
 
 
 def test_a_switch_brings_the_device_it_stands_on(opened):

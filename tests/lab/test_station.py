@@ -68,11 +68,11 @@ def twin():
 
 
 def test_a_station_is_a_mapping_of_devices_by_the_names_of_its_file(twin):
-    assert list(twin) == ["board", "switch", "dot", "dot_switch", "photon", "photon_switch"]
+    assert list(twin) == ["board", "switch", "model", "dot", "dot_switch", "photon", "photon_switch"]
     assert twin["board"].name == "board"
-    assert len(twin) == 6
+    assert len(twin) == 7
     assert "board" in twin
-    with pytest.raises(KeyError, match="it has: board, switch, dot"):
+    with pytest.raises(KeyError, match="it has: board, switch, model, dot"):
         twin["oven"]
 
 

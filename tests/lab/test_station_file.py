@@ -59,7 +59,7 @@ def test_a_station_file_is_read_with_its_quantities_in_si_units(station):
 
 
 def test_the_stations_of_the_package_are_known_by_name_and_can_be_read():
-    assert station_names() == ["sim", "tcp", "twin"]
+    assert station_names() == ["mismatched", "sim", "tcp", "twin", "two_boards"]
     for name in station_names():
         assert read_station(name).name == name
 
@@ -71,7 +71,7 @@ def test_the_example_of_a_bench_can_be_read():
 
 @pytest.mark.parametrize("name", ["twn", "", "nowhere/mine.toml", "/", "bench.example", "a\0b", "x" * 5000])
 def test_a_station_that_is_not_there_is_an_error_that_lists_those_there(name):
-    with pytest.raises(StationError, match="allowed: sim, tcp, twin, or the path") as caught:
+    with pytest.raises(StationError, match="allowed: mismatched, sim, tcp, twin, two_boards, or the path") as caught:
         read_station(name)
     assert isinstance(caught.value, ValueError)
 
@@ -220,6 +220,16 @@ def test_a_switch_is_found_by_its_own_name_or_by_what_it_stands_on(station):
         definition.device_for("board", "ActivationSwitch")
     with pytest.raises(StationError, match=r"devices.photon: is no PhotonKernel; allowed: none"):
         definition.device_for("photon", "PhotonKernel")
+
+
+def test_a_model_is_found_by_its_own_name_or_by_its_board_and_stands_on_nothing_else(station):
+    model = '[devices.ideal]\nrole = "board_model"\ninstrument = "board"\n'
+    definition = station(text=BODIES + model)
+    assert definition.device_for("ideal", "BoardModel") == definition.device_for("board", "BoardModel") == "ideal"
+    assert definition.device_for("board", "Board") == "board"
+    assert list(definition.needed_for(["ideal"]).tables.devices) == ["board", "ideal"]
+    with pytest.raises(StationError, match=r"devices.ideal.instrument: there is no device of role thermodynamic_board"):
+        station((model, model.replace('"board"\n', '"dot"\n')), text=BODIES + model)
 
 
 def test_what_some_devices_need_is_a_station_of_its_own(station):

@@ -1,5 +1,6 @@
 """Devices of a hundred lines: the ports of the plans over plain NumPy simulations."""
 
+from collections.abc import Mapping
 from types import MappingProxyType, SimpleNamespace
 from typing import ClassVar
 
@@ -9,6 +10,8 @@ from bluesky import RunEngine
 from scipy.constants import elementary_charge
 from scipy.signal import lfilter
 from scipy.special import expit
+
+from protocols.learning_rules import Gradient
 
 
 class Done:
@@ -64,11 +67,11 @@ class Signal:
         return self.value
 
 
-def langevin(program, inputs, *, temperature, shots, time, generator, step=0.05):
+def langevin(program, inputs, *, temperature, shots, time, generator, step=0.05, start=0.0):
     """Sample the cells of one program for every row, shape (rows, shots, cells), by a linearly implicit scheme."""
     field = (program.bias - inputs @ program.weights.T)[:, np.newaxis, :]
     a, b, c = 2 * program.quadratic, 3 * program.cubic, 4 * program.quartic
-    x = np.zeros((len(inputs), shots, program.cells))
+    x = np.zeros((len(inputs), shots, program.cells)) + start
     steps = max(1, round(time / step))
     h = time / steps
     for _ in range(steps):
@@ -79,12 +82,12 @@ def langevin(program, inputs, *, temperature, shots, time, generator, step=0.05)
 
 
 class FakeBoard:
-    """The port of a thermodynamic board: noise from (seed, acquisition), all settings logged."""
+    """The port of a thermodynamic board: noise from (seed, acquisition, slot), all settings logged."""
 
-    name = "board"
     parent = None
 
-    def __init__(self):
+    def __init__(self, name="board"):
+        self.name = name
         self.log = []
         settings = {
             "cells": 8,
@@ -95,6 +98,7 @@ class FakeBoard:
             "shots": 1000,
             "observation_time": 1.0,
             "burn_in": 0.0,
+            "start": [0.0],
             "saturation_limit": 0.01,
             "readout": "samples",
             "slots": [0],
@@ -122,6 +126,7 @@ class FakeBoard:
 
     def stage(self):
         self.log.append(("stage", None))
+        self.start.value = [0.0]
         return [self]
 
     def unstage(self):
@@ -137,14 +142,20 @@ class FakeBoard:
         return Done()
 
     def _acquire(self):
-        programs, rows = self.programs.get(), self.rows.get()
+        rows = self.rows.get()
+        slots = dict(
+            self.programs.get() if isinstance(self.programs.get(), Mapping) else enumerate(self.programs.get())
+        )
+        programs = list(slots.values())
         table = np.zeros((1, programs[0].inputs)) if rows is None else np.asarray(self.input_table.get())
         inputs = table if rows is None else table[rows[0] - 1 : rows[0] - 1 + rows[1]]
         assert rows is None or len(inputs) == rows[1], "rows beyond the table"
         assert all(p.cells == self.cells.get() and p.inputs == self.inputs.get() for p in programs)
         assert np.abs(inputs).max(initial=0) <= 1
-        generator = np.random.default_rng([self.noise_seed.get(), self._count()])
-        samples = np.stack([self._sample(program, inputs, generator) for program in programs])
+        address = self.noise_seed.get(), self._count()
+        samples = np.stack(
+            [self._sample(program, inputs, np.random.default_rng([*address, slot])) for slot, program in slots.items()]
+        )
         self.mean.value = samples.mean(axis=2)
         self.variance.value = samples.var(axis=2, ddof=1) if samples.shape[2] > 1 else np.zeros(self.mean.value.shape)
         self.samples.value = samples.astype(np.float32) if self.readout.get() == "samples" else None
@@ -162,7 +173,7 @@ class FakeBoard:
         )
 
     def _sample(self, program, inputs, generator):
-        common = {"temperature": self.temperature.get(), "generator": generator}
+        common = {"temperature": self.temperature.get(), "generator": generator, "start": self.start.get()}
         shots, time = self.shots.get(), self.observation_time.get()
         if self.sampling.get() == "reset":
             return langevin(program, inputs, shots=shots, time=time, **common)
@@ -182,6 +193,75 @@ class FakeBoard:
     def _count(self):
         seeds = [index for index, (name, _) in enumerate(self.log) if name == "noise_seed"]
         return sum(name == "trigger" for name, _ in self.log[seeds[-1] if seeds else 0 :])
+
+
+class FakeRun:
+    """Trajectories by the scheme of `langevin` on normal noise of an address, and their derivative in reverse."""
+
+    def __init__(
+        self,
+        program,
+        inputs,
+        *,
+        temperature,
+        trajectories,
+        observation_time,
+        observations=1,
+        burn_in=0.0,
+        step=0.05,
+        cells=None,
+        seed=0,
+        acquisition=0,
+    ):
+        self.program, self.inputs = program, np.asarray(inputs, dtype=float)
+        self.cells = list(range(program.cells) if cells is None else cells)
+        self.steps = []
+        generator = np.random.default_rng([seed, acquisition])
+        field = np.repeat(program.bias - self.inputs @ program.weights.T, trajectories, axis=0)
+        a, b, c = 2 * program.quadratic, 3 * program.cubic, 4 * program.quartic
+        x, seen = np.zeros(field.shape), []
+        for observation in range(observations):
+            time = observation_time + (burn_in if observation == 0 else 0.0)
+            count = max(1, round(time / step))
+            h = time / count
+            for _ in range(count):
+                slope = 1 + h / 2 * (a + x * (2 * b + 3 * c * x))
+                force = field - x @ program.couplings - x * (a + x * (b + c * x))
+                change = (h * force + np.sqrt(2 * temperature * h) * generator.standard_normal(x.shape)) / slope
+                self.steps.append((x, change, slope, h))
+                x = x + change
+            seen.append((len(self.steps), x[:, self.cells]))
+        self.ends = [end for end, _ in seen]
+        shape = len(self.inputs), trajectories, observations, len(self.cells)
+        self.samples = np.stack([states for _, states in seen], axis=1).reshape(shape).astype(np.float32)
+
+    def gradient(self, weights):
+        rows, trajectories, observations, read = self.samples.shape
+        assert np.shape(weights) == self.samples.shape
+        weights = np.reshape(weights, (rows * trajectories, observations, read))
+        a, b, c = 2 * self.program.quadratic, 3 * self.program.cubic, 4 * self.program.quartic
+        by_state = np.zeros(self.steps[0][0].shape)
+        by_field, by_coupling = np.zeros_like(by_state), np.zeros_like(self.program.couplings)
+        for end in range(len(self.steps), 0, -1):
+            if end in self.ends:
+                by_state[:, self.cells] += weights[:, self.ends.index(end)]
+            x, change, slope, h = self.steps[end - 1]
+            force = h * by_state / slope
+            by_field += force
+            by_coupling -= force.T @ x
+            stiffness = a + x * (2 * b + 3 * c * x) + change / 2 * (2 * b + 6 * c * x)
+            by_state = by_state - force * stiffness - force @ self.program.couplings
+        couplings = by_coupling + by_coupling.T
+        np.fill_diagonal(couplings, 0.0)
+        by_row = by_field.reshape(rows, trajectories, -1).sum(axis=1)
+        return Gradient(couplings=couplings, bias=by_row.sum(axis=0), weights=-by_row.T @ self.inputs)
+
+
+class FakeBoardModel:
+    """The port of a model of a board."""
+
+    name = "model"
+    run = staticmethod(FakeRun)
 
 
 class FakeBody:
@@ -446,6 +526,11 @@ def make_photon():
 @pytest.fixture
 def board():
     return FakeBoard()
+
+
+@pytest.fixture
+def board_model():
+    return FakeBoardModel()
 
 
 @pytest.fixture

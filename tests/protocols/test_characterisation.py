@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 from scipy.integrate import quad
 
-from protocols import activation_curve
+from protocols import activation_curve, trajectory
+from protocols.arguments import ArgumentError
 
 
 def quadrature(stiffness, bias, temperature):
@@ -67,3 +68,44 @@ def test_more_drives_than_program_slots_take_more_runs(board, engine):
     assert [name for name, _ in board.log].count("trigger") == 3
     assert result["drive"] == list(drive)
     assert np.all(np.diff(result["mean"])[::40] > -1)
+
+
+# one trajectory
+
+
+def test_a_trajectory_starts_at_rest_and_goes_to_the_minimum_of_the_energy(board, engine):
+    result = engine.run(
+        trajectory(board, drive=(-3.0, 3.0), stiffness=(1, 0, 0), temperature=1e-4, observation_time=0.02, shots=100)
+    )
+    events = [doc["data"] for name, doc in engine.documents if name == "event"]
+    for event, bias in zip(events, (-3.0, 3.0), strict=True):
+        exact = bias / 2 * (1 - np.exp(-2 * event["moment"]))
+        # the double takes steps of 0.02 in a scheme of order 2; fluctuations are below 5 sqrt(kT / 2)
+        assert np.abs(event["activity"] - exact).max() < 0.02 + 5 * np.sqrt(1e-4 / 2)
+        assert event["moment"][[0, -1]] == pytest.approx([0.02, 2.0])
+    assert result["duration"] == pytest.approx(2.0)
+    assert result["samples"] == 200
+    assert np.sign(result["final_activity"]).tolist() == [-1, 1]
+
+
+def test_a_bistable_cell_changes_its_sign_and_a_driven_one_does_not(board, engine):
+    arguments = {"stiffness": (-0.5, 0.0, 0.5), "temperature": 0.3, "observation_time": 0.5, "shots": 400}
+    result = engine.run(trajectory(board, drive=(0.0, 3.0), **arguments))
+    assert result["sign_changes"][0] > 5
+    assert result["sign_changes"][1] == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"drive": (17.0,)}, "drive"),
+        ({"shots": 0}, "shots"),
+        ({"shots": 10**6 + 1}, "shots"),
+        ({"observation_time": 0.0}, "observation_time"),
+        ({"stiffness": (1, 1, 0)}, "J3 without J4"),
+    ],
+)
+def test_a_trajectory_that_cannot_be_taken_is_refused_before_anything_is_sent(board, arguments, message):
+    with pytest.raises(ArgumentError, match=message):
+        next(trajectory(board, **arguments))
+    assert board.log == []

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from protocols import evaluate, train_genetic, train_in_situ
+from protocols import evaluate, loss_curve, train_genetic, train_in_situ
 from protocols.arguments import ArgumentError
 from protocols.stored_run import StoredRun
 
@@ -69,6 +69,13 @@ def test_the_settings_are_those_of_the_training_unless_given(untrained, board, e
     assert (board.shots.get(), board.temperature.get(), board.observation_time.get()) == (20, 0.3, 2.0)
 
 
+def test_of_several_judgements_the_last_one_says_how_many_shots(untrained, board, engine):
+    start, arrays = untrained
+    settings = {**start["plan_args"], "shots": [1, 20]}
+    engine.run(evaluate(board, run=StoredRun.from_event({**start, "plan_args": settings}, arrays)))
+    assert board.shots.get() == 20
+
+
 def test_a_run_without_a_trained_program_is_refused(untrained):
     start, arrays = untrained
     del arrays["weights"], arrays["readout"]
@@ -82,4 +89,81 @@ def test_a_run_without_a_trained_program_is_refused(untrained):
 def test_nonsense_is_refused_before_the_board_is_touched(untrained, board, bad):
     with pytest.raises(ArgumentError, match=next(iter(bad))):
         next(evaluate(board, run=StoredRun.from_event(*untrained), **bad))
+    assert board.log == []
+
+
+# a series
+
+
+@pytest.fixture
+def linear_machine():
+    """One cell with y = <x> and <x> = I/2 (1 - exp(-2 t)): loss, bias and variance are known in closed form."""
+    arrays = {
+        "couplings": np.zeros((1, 1)),
+        "bias": np.zeros(1),
+        "weights": np.full((1, 1), -2.0),
+        "quadratic": np.ones(1),
+        "cubic": np.zeros(1),
+        "quartic": np.zeros(1),
+        "readout": np.ones((1, 1)),
+        "final_loss": 0.8,
+    }
+    settings = {"task": "cosine", "sampling": "reset", "temperature": 0.1, "observation_time": 0.5, "final_shots": 30}
+    return StoredRun.from_event({"uid": "abc", "plan_name": "train_genetic", "plan_args": settings}, arrays)
+
+
+Z = np.linspace(0, 1, 250)
+
+
+def expected_loss(shots, time):
+    bias = Z * (1 - np.exp(-2 * time)) - np.cos(2 * np.pi * Z)
+    variance = 0.05 * (1 - np.exp(-4 * time))
+    spread = np.sqrt(4 * np.mean(bias**2) * variance / shots + 2 * (variance / shots) ** 2) / np.sqrt(len(Z))
+    return np.mean(bias**2) + variance / shots, spread
+
+
+def test_the_loss_falls_as_one_over_the_shots_to_what_the_program_owes(linear_machine, board, engine):
+    result = engine.run(loss_curve(board, run=linear_machine, shots=(1, 4, 400)))
+    assert result["shots"] == [1, 4, 400]
+    assert result["observation_time"] == [0.5] * 3
+    assert result["samples"] == 250 * 405
+    for shots, loss in zip(result["shots"], result["loss"], strict=True):
+        expected, spread = expected_loss(shots, 0.5)
+        assert abs(loss - expected) < 5 * spread + 5e-3
+
+
+def test_the_loss_against_observation_times_has_the_shots_of_the_last_judgement(linear_machine, board, engine):
+    result = engine.run(loss_curve(board, run=linear_machine, observation_time=(0.1, 2.0)))
+    assert result["shots"] == [30, 30]
+    for time, loss in zip(result["observation_time"], result["loss"], strict=True):
+        expected, spread = expected_loss(30, time)
+        assert abs(loss - expected) < 5 * spread + 5e-3
+
+
+def test_every_point_of_a_series_is_an_event_with_noise_of_its_own(linear_machine, board, engine):
+    engine.run(loss_curve(board, run=linear_machine, shots=(5, 5)))
+    first, second = (doc["data"] for name, doc in engine.documents if name == "event")
+    assert first["outputs"].shape == (250, 1)
+    assert not np.array_equal(first["outputs"], second["outputs"])
+    assert next(value for name, value in board.log if name == "input_table").shape == (250, 1)
+    assert [name for name, _ in board.log].count("programs") == 1
+
+
+def test_a_classifier_is_judged_by_its_accuracy_too(untrained, board, engine):
+    result = engine.run(loss_curve(board, run=StoredRun.from_event(*untrained), shots=(2, 4)))
+    assert len(result["accuracy"]) == len(result["loss"]) == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"shots": (1, 2), "observation_time": (0.5, 1.0)}, "2 shots and 2 observation times given; allowed: a series"),
+        ({"shots": ()}, "0 shots"),
+        ({"shots": (1, 0)}, "shots: 0 is not allowed"),
+        ({"observation_time": (1.0, -1.0)}, "observation_time: -1.0 is not allowed"),
+    ],
+)
+def test_no_series_or_two_of_them_are_refused(linear_machine, board, arguments, message):
+    with pytest.raises(ArgumentError, match=message):
+        next(loss_curve(board, run=linear_machine, **arguments))
     assert board.log == []

@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 
 from protocols import train_genetic
-from protocols.genetic_training import LARGEST_ACTIVITY
+from protocols.arguments import ArgumentError
+from protocols.candidates import LARGEST_ACTIVITY
 
 SHORT = {"population": 10, "parents": 2, "inputs": 4, "shots": 8, "final_shots": 16, "observation_time": 0.5}
 
@@ -27,7 +28,7 @@ def test_a_generation_is_one_run_of_the_board(board, engine):
     assert sizes == [10, 10, 10, 10, 8, 1]
     assert len(result["loss"]) == result["generations"] == 4
     assert result["shots"] == 8
-    assert result["samples"] == 4 * 10 * 4 * 8 + 8 * 250 * 16 + 250 * 16
+    assert result["samples"] == 4 * 10 * 4 * 8 + 8 * 250 * 8 + 250 * 16
     assert result["final_loss"] > 0
 
 
@@ -147,3 +148,28 @@ def test_training_ends_when_the_target_has_been_held_for_fifty_generations(board
     }
     result = engine.run(train_genetic(board, generations=60, target_loss=1e6, **quick))
     assert result["generations"] == len(result["loss"]) == 50
+
+
+def test_a_generation_on_several_boards_is_one_event_with_the_losses_of_one_board(board, engine):
+    one = engine.run(train_genetic(board, generations=3, **SHORT))
+    alone = events(engine.documents, "learning")
+    engine.documents.clear()
+    boards = [type(board)(), type(board)("board_2"), type(board)("board_3")]
+    several = engine.run(train_genetic(boards, generations=3, **SHORT))
+    assert {key: several[key] for key in ("loss", "final_loss", "samples")} == {
+        key: one[key] for key in ("loss", "final_loss", "samples")
+    }
+    together = events(engine.documents, "learning")
+    assert len(together) == 3
+    for mine, theirs in zip(together, alone, strict=True):
+        np.testing.assert_array_equal(mine["losses"], theirs["losses"])
+        np.testing.assert_array_equal(mine["parents"], theirs["parents"])
+    assert all([name for name, _ in each.log].count("trigger") >= 3 for each in boards)
+
+
+def test_every_board_is_asked_whether_it_takes_the_settings_before_anything_is_sent(board):
+    small = type(board)("board_2")
+    small.cells.high = 16
+    with pytest.raises(ArgumentError, match="cells: board_2 refuses 32"):
+        next(train_genetic([board, small]))
+    assert board.log == small.log == []

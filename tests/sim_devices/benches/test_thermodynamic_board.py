@@ -1,3 +1,4 @@
+import threading
 import time
 
 import pytest
@@ -56,12 +57,63 @@ def test_options_reach_the_board():
         assert abs(float(device.query(RUN)) - 0.5) > 0.1
 
 
+def test_several_boards_stand_beside_each_other_with_numbers_of_their_own():
+    with benches.open("thermodynamic_board", options={"board": {"boards": 3}}) as bench:
+        third = board(bench, SOCKET.replace("board", "board_3"))
+        board(bench).write("SAMP:COUN 123")
+        assert third.query("*IDN?;:SAMP:COUN?") == f"{IDENTITY.replace('SN0001', 'SN0003')};1000"
+
+
+def test_boards_of_a_kind_agree_on_equal_seeds_unless_they_deviate():
+    def means(imperfections):
+        options = {"board": {"boards": 2, "imperfections": imperfections}}
+        with benches.open("thermodynamic_board", options=options) as bench:
+            boards = [board(bench), board(bench, SOCKET.replace("board", "board_2"))]
+            return [each.query(RUN.replace("*RST", "*RST;:NOIS:SEED 7")) for each in boards]
+
+    assert len(set(means({}))) == 1
+    assert len(set(means({"offset": 0.1}))) == 2
+
+
+def test_what_two_boards_do_at_once_takes_the_time_of_one():
+    def duration(at_once):
+        with benches.open("thermodynamic_board", options={"board": {"boards": 2}}) as bench:
+            first, second = board(bench), board(bench, SOCKET.replace("board", "board_2"))
+            before, start = RUN.split(":INIT")[0], "INIT"
+            for each in (first, second):
+                each.query(f"{before}*OPC?")
+            begun, blocker = bench.clock.now(), threading.Event()
+            bench.worker.submit(blocker.wait)
+            for each in (first, second):
+                each.write(start)
+                assert int(each.query("STAT:OPER:COND?")) & 1 << 4
+                if not at_once:
+                    blocker.set()
+                    each.query("*OPC?")
+            blocker.set()
+            first.query("*OPC?"), second.query("*OPC?")
+            return bench.clock.now() - begun
+
+    assert duration(at_once=True) == pytest.approx(duration(at_once=False) / 2)
+
+
+def test_a_board_with_inductance_overshoots():
+    """At a reduced mass of 1 a harmonic cell with bias 1 is at 0.61 after 3 units of time, not at 1/2."""
+
+    def mean(inductance):
+        with benches.open("thermodynamic_board", options={"board": {"circuit": {"inductance": inductance}}}) as bench:
+            return float(board(bench).query(RUN.replace("TOBS 5", "TOBS 3")))
+
+    assert mean(0.0) == pytest.approx(0.4988, abs=0.03)
+    assert mean("0.1 H") == mean(0.1) == pytest.approx(0.6066, abs=0.03)
+
+
 @pytest.mark.parametrize(
     ("options", "text"),
     [
         ({"oven": {}}, r"^oven: unknown option; allowed: board$"),
         ({"board": 3}, "^board: must be a table"),
-        ({"board": {"cels": 3}}, r"^board\.cels: unknown option; allowed: cells, inputs, circuit"),
+        ({"board": {"cels": 3}}, r"^board\.cels: unknown option; allowed: boards, cells, inputs, circuit"),
         ({"board": {"cells": 257}}, r"^board\.cells: must be a whole number from 1 to 256, not 257"),
         (
             {"board": {"imperfections": {"adc_bit": 8}}},
@@ -70,7 +122,8 @@ def test_options_reach_the_board():
         ({"board": {"imperfections": {"adc_bits": -3}}}, r"^board\.imperfections: .*adc_bits"),
         ({"board": {"integrator": {"scheme": "leap"}}}, r"^board\.integrator: .*scheme.*ros2"),
         ({"board": {"integrator": {"step": "short"}}}, r"^board\.integrator\.step: must be a finite number"),
-        ({"board": {"circuit": {"resistance": float("inf")}}}, r"^board\.circuit\.resistance: must be a finite number"),
+        ({"board": {"circuit": {"inductance": 1e-9}}}, r"^board\.circuit: .*reduced mass .* allowed are 0 and"),
+        ({"board": {"circuit": {"resistance": float("inf")}}}, r"^board\.circuit\.resistance: must be .* \(ohm\)"),
     ],
 )
 def test_a_wrong_option_is_refused_with_its_key_and_what_is_allowed(options, text):

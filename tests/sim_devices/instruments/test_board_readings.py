@@ -75,7 +75,7 @@ def test_projections_are_those_of_the_samples_of_the_same_acquisition(learning):
 
 def test_statistics_alone_give_the_same_moments_and_no_samples(learning):
     mean, variance = learning.block("CALC:MEAN?", "<f8"), learning.block("CALC:VAR?", "<f8")
-    learning.write("NOIS:SEED 0;:SENS:FUNC 'STAT';:INIT;*WAI")
+    learning.write(f"NOIS:SEED {learning.ask('NOIS:SEED?')};:SENS:FUNC 'STAT';:INIT;*WAI")
     assert np.array_equal(learning.block("CALC:MEAN?", "<f8"), mean)
     assert np.array_equal(learning.block("FETC?", "<f8"), np.concatenate([mean, variance]))
     assert learning.ask("DATA:POIN?") == "0"
@@ -140,7 +140,7 @@ def test_converter_codes_are_samples_over_the_step(learning):
 
 def test_a_threshold_gives_one_bit_per_cell(learning):
     samples = raw(learning).reshape(-1, CELLS)
-    learning.write("NOIS:SEED 0;:SAMP:THR 0.25;:INIT;*WAI")
+    learning.write(f"NOIS:SEED {learning.ask('NOIS:SEED?')};:SAMP:THR 0.25;:INIT;*WAI")
     packed = learning.block("FETC?", "u1")
     assert packed.size == len(samples)
     assert np.array_equal(packed, (samples > 0.25) @ [1, 2, 4])
