@@ -9,9 +9,13 @@ FAMILIES = {
     "charge_stability": "dot_transport",
     "coulomb_diamonds": "dot_transport",
     "dark_counts": "photon_characterisation",
+    "determinant": "determinants",
     "evaluate": "evaluation",
+    "invert_matrix": "linear_algebra",
     "learn_gate": "gate_learning",
     "learn_kernel": "kernel_learning",
+    "loss_curve": "evaluation",
+    "matrix_exponential": "linear_algebra",
     "photon_kernel": "photon_characterisation",
     "pinch_off": "dot_transport",
     "qpc_trace": "charge_sensing",
@@ -19,6 +23,9 @@ FAMILIES = {
     "switching_times": "switches",
     "train_genetic": "genetic_training",
     "train_in_situ": "in_situ_training",
+    "train_model_based": "model_training",
+    "trajectory": "characterisation",
+    "transfer": "model_transfer",
 }
 """In which module each plan is."""
 
@@ -27,9 +34,13 @@ __all__ = [
     "charge_stability",
     "coulomb_diamonds",
     "dark_counts",
+    "determinant",
     "evaluate",
+    "invert_matrix",
     "learn_gate",
     "learn_kernel",
+    "loss_curve",
+    "matrix_exponential",
     "photon_kernel",
     "pinch_off",
     "qpc_trace",
@@ -37,6 +48,9 @@ __all__ = [
     "switching_times",
     "train_genetic",
     "train_in_situ",
+    "train_model_based",
+    "trajectory",
+    "transfer",
 ]
 
 

@@ -170,6 +170,13 @@ def _gradient(pairs: Array, covariance: Array, temperature: float, inputs: Array
     )
 
 
+def clip_norm(gradient: ArrayLike, largest: float) -> Array:
+    """Return a gradient, shortened where its Euclidean norm is above the largest that is allowed."""
+    gradient = np.asarray(gradient, dtype=float)
+    norm = float(np.linalg.norm(gradient))
+    return gradient * (largest / norm) if norm > largest else gradient
+
+
 @dataclass(frozen=True)
 class AdamState:
     """Running moments of the gradient.

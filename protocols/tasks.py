@@ -2,12 +2,15 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from protocols.arguments import one_of
+from protocols.arguments import ArgumentError, one_of
+from protocols.mnist import CLASSES, mnist5000, read_digits
 
 Array = NDArray[np.float64]
 
@@ -27,7 +30,7 @@ class Examples:
         Index of the right class.
     """
 
-    inputs: Array
+    inputs: NDArray[Any]
     labels: NDArray[np.int64]
 
     def __len__(self) -> int:
@@ -48,6 +51,8 @@ class Classification:
         Number of classes.
     targets : ndarray, shape (classes, outputs), or None
         Output each class is to give, in model units; None where the largest output decides.
+    image : (height, width) or None
+        Pixels of an image, where the inputs are images that stay what they are when they are moved.
     """
 
     name: str
@@ -55,6 +60,7 @@ class Classification:
     test: Examples
     classes: int
     targets: Array | None = None
+    image: tuple[int, int] | None = None
 
     @property
     def inputs(self) -> int:
@@ -125,7 +131,10 @@ def cosine(points: int) -> tuple[Array, Array]:
 CLASSIFICATIONS: Mapping[str, Callable[[], Classification]] = MappingProxyType(
     {"digits": digits, "iris": iris, "xor": xor}
 )
-"""Classification tasks by name."""
+"""Classification tasks that need nothing but their name."""
+
+TASKS = ("cosine", *CLASSIFICATIONS, "mnist5000", "mnist")
+"""All tasks by name."""
 
 
 def classification(name: str) -> Classification:
@@ -137,6 +146,53 @@ def classification(name: str) -> Classification:
         The name is not known.
     """
     return CLASSIFICATIONS[one_of("task", name, CLASSIFICATIONS)]()
+
+
+def task_data(arguments: Mapping[str, Any]) -> Classification | None:
+    """Return the examples that a plan was asked to learn.
+
+    Parameters
+    ----------
+    arguments : mapping
+        Of the plan: ``task``, for "mnist5000" the number ``split``, for "mnist" the files ``images`` and ``labels``,
+        two each: those to train on and those to be judged on.
+
+    Returns
+    -------
+    Classification or None
+        None for the cosine, whose inputs are points of a grid.
+
+    Raises
+    ------
+    ArgumentError
+        The task is not known, its data are not there, or a file is wrong.
+    """
+    name = one_of("task", str(arguments["task"]), TASKS)
+    if name == "cosine":
+        return None
+    if name == "mnist5000":
+        train, test = mnist5000(int(arguments.get("split") or 0))
+        return Classification(name, Examples(*train), Examples(*test), CLASSES, image=(28, 28))
+    if name == "mnist":
+        return _digits_from_files(*(_two_files(kind, arguments.get(kind)) for kind in ("images", "labels")))
+    return classification(name)
+
+
+def _two_files(kind: str, names: Any) -> list[Path]:
+    paths = [Path(name) for name in names or ()]
+    if len(paths) != 2:
+        raise ArgumentError(
+            f"{kind}: {len(paths)} files given; task mnist needs two, that to train on and that to be judged on"
+        )
+    return paths
+
+
+def _digits_from_files(images: list[Path], labels: list[Path]) -> Classification:
+    train, train_labels, size = read_digits(images[0], labels[0])
+    test, test_labels, test_size = read_digits(images[1], labels[1])
+    if size != test_size:
+        raise ArgumentError(f"images: those to train on are {size} pixels, those to be judged on {test_size}")
+    return Classification("mnist", Examples(train, train_labels), Examples(test, test_labels), CLASSES, image=size)
 
 
 def _split(inputs: Array, labels: NDArray[np.int64], test_size: int) -> tuple[Examples, Examples]:

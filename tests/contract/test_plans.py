@@ -104,6 +104,13 @@ def test_a_short_run_succeeds_with_valid_documents_and_a_result_json_can_hold(
     assert documents[-1][1]["exit_status"] == "success"
 
 
+def untimed(result):
+    """A result without what this machine needed for it, which is never the same twice."""
+    if not isinstance(result, dict):
+        return result
+    return {key: untimed(value) for key, value in result.items() if not key.endswith("core_seconds")}
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", PLANS)
 def test_the_same_seed_on_a_station_opened_anew_gives_the_same_result(name, station, station_name, tmp_path, stored):
@@ -112,7 +119,8 @@ def test_the_same_seed_on_a_station_opened_anew_gives_the_same_result(name, stat
     results = []
     for attempt in ("first", "second"):
         with open_station(station_name, seed=SEED) as anew:
-            results.append(run(make_run_engine(anew, directory=tmp_path / attempt), messages(name, anew, stored)))
+            result = run(make_run_engine(anew, directory=tmp_path / attempt), messages(name, anew, stored))
+            results.append(untimed(result))
     np.testing.assert_equal(*results)
 
 

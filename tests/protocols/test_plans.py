@@ -16,7 +16,11 @@ import protocols
 from protocols.arguments import ArgumentError
 
 SHORT = {
+    "determinant": {"size": 2, "shots": 20, "batches": 2, "stages": 2},
+    "invert_matrix": {"size": 2, "shots": 20, "batches": 2},
+    "matrix_exponential": {"size": 2, "shots": 20, "batches": 2},
     "activation_curve": {"drive": tuple(np.linspace(-1, 1, 66).tolist()), "shots": 20, "observation_time": 0.2},
+    "trajectory": {"drive": tuple(np.linspace(-1, 1, 66).tolist()), "shots": 10, "temperature": 0.1},
     "train_in_situ": {"task": "xor", "epochs": 2, "shots": 10, "observation_time": 0.5},
     "train_genetic": {"generations": 2, "population": 6, "parents": 2, "inputs": 3, "shots": 4, "final_shots": 4},
 }
@@ -46,8 +50,9 @@ def same(one, other):
 
 
 def test_the_list_of_plans_is_what_can_be_imported():
-    boards = {name for name in protocols.__all__ if "board" in inspect.signature(getattr(protocols, name)).parameters}
-    assert sorted(SHORT) == sorted(boards - {"evaluate"})
+    taken = {name: inspect.signature(getattr(protocols, name)).parameters for name in protocols.__all__}
+    boards = {name for name, wanted in taken.items() if "board" in wanted and not {"model", "run"} & wanted.keys()}
+    assert sorted(SHORT) == sorted(boards)
     assert all(callable(getattr(protocols, name)) for name in protocols.__all__)
     assert set(protocols.__all__) <= set(dir(protocols))
     with pytest.raises(AttributeError, match="no attribute 'train_by_magic'"):
@@ -156,6 +161,8 @@ BAD = {
 
 @pytest.mark.parametrize(("name", "value"), [(name, value) for name, values in BAD.items() for value in values])
 def test_an_argument_that_is_not_allowed_is_refused_before_the_board_is_touched(plan, board, name, value):
+    if name not in inspect.signature(getattr(protocols, plan.name)).parameters:
+        pytest.skip(f"{plan.name} has no {name}")
     with pytest.raises(ArgumentError, match=name) as refusal:
         next(plan(board, **{name: value}))
     assert "allowed" in str(refusal.value)
