@@ -242,12 +242,11 @@ def factorise(covariance):  # type: ignore[no-untyped-def]
 
 
 @leaf
-def _draw(words, trajectory, row, observation, slot, addresses):  # type: ignore[no-untyped-def]
+def _draw(words, trajectory, row, observation, owner, addresses):  # type: ignore[no-untyped-def]
     """Fill in (WORDS, m / WORDS, LANES) words with the normal variates of one observation."""
-    for quad in range(words.shape[1]):
-        owner = slot * 65536 + quad
-        fill_words(words, quad, observation, trajectory, row, owner, addresses.key_0, addresses.key_1)
-        words_to_normals(words, quad)
+    quads = words.shape[1]
+    fill_words(words, 0, quads, observation, trajectory, row, owner, addresses.key_0, addresses.key_1)
+    words_to_normals(words, 0, quads)
 
 
 @leaf
@@ -284,6 +283,7 @@ def sample_blocks(begin, end, process, plan, state, samples):  # type: ignore[no
     for item in range(begin, end):
         p, first_lane = item // blocks, item % blocks * LANES
         lanes = name_lanes(trajectory, row, first_lane, total, plan.addresses)
+        owner = plan.addresses.slots[p] * 65536 + np.arange(m // WORDS)
         for lane in range(LANES):
             place[lane] = min(first_lane + lane, total - 1) // plan.addresses.trajectories
         if state.shape[0]:
@@ -291,7 +291,7 @@ def sample_blocks(begin, end, process, plan, state, samples):  # type: ignore[no
         for o in range(plan.done, plan.done + observations):
             if plan.stop[0]:
                 return
-            _draw(words, trajectory, row, o, plan.addresses.slots[p], plan.addresses)
+            _draw(words, trajectory, row, o, owner, plan.addresses)
             if o == 0:
                 _move(moved, x[:0], process.decay[p], process.first_root[p], xi, process.mean[p], place, n, rail)
             else:

@@ -82,27 +82,6 @@ def normal_pair(first, second):  # type: ignore[no-untyped-def]
     return radius * (-along if flip else along), radius * (-across if flip else across)
 
 
-@inlined
-def draw_words(words, cell, group, trajectory, row, owner, k0, k1):  # type: ignore[no-untyped-def]
-    """Draw the next 4 words of one cell in every lane: counter (group, trajectory, row, owner)."""
-    for lane in range(LANES):
-        a, b, c, d = philox4x32(group, trajectory[lane], row[lane], owner, k0, k1)
-        words[cell, 0, lane] = a
-        words[cell, 1, lane] = b
-        words[cell, 2, lane] = c
-        words[cell, 3, lane] = d
-
-
-@inlined
-def draw_normals(draws, words, cell, first):  # type: ignore[no-untyped-def]
-    """Turn the 4 words of one cell in every lane into standard normal variates ``first`` to ``first + 3``."""
-    for pair in range(2):
-        for lane in range(LANES):
-            p, q = normal_pair(words[cell, 2 * pair, lane], words[cell, 2 * pair + 1, lane])
-            draws[cell, first + 2 * pair, lane] = p
-            draws[cell, first + 2 * pair + 1, lane] = q
-
-
 @leaf
 def fill_words(words, begin, end, group, trajectory, line, owner, k0, k1):  # type: ignore[no-untyped-def]
     """Fill in words (4, n, LANES) of some rows: counter (group, trajectory, line, owner), the last by row."""

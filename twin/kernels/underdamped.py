@@ -99,12 +99,11 @@ def _drift(block, position, half, friction, noise, rail):  # type: ignore[no-unt
 
 
 @leaf
-def _refill(block, group, slot, addresses):  # type: ignore[no-untyped-def]
+def _refill(block, group, owner, addresses):  # type: ignore[no-untyped-def]
     """Draw the next normal variates of every loop."""
-    for cell in range(block.v.shape[0]):
-        owner = slot * 65536 + cell
-        fill_words(block.words, cell, group, block.trajectory, block.row, owner, addresses.key_0, addresses.key_1)
-        words_to_normals(block.words, cell)
+    n = block.v.shape[0]
+    fill_words(block.words, 0, n, group, block.trajectory, block.row, owner, addresses.key_0, addresses.key_1)
+    words_to_normals(block.words, 0, n)
 
 
 @leaf
@@ -114,7 +113,7 @@ def _gain(time, settling_time):  # type: ignore[no-untyped-def]
 
 
 @leaf
-def _move_on(block, stiffness, weights, noise, mass, steps, step, time, drawn, resumed, slot, plan):  # type: ignore[no-untyped-def]
+def _move_on(block, stiffness, weights, noise, mass, steps, step, time, drawn, resumed, owner, plan):  # type: ignore[no-untyped-def]
     """Advance a block through one interval between observations, of which ``drawn`` steps were made before."""
     ratio = step / (2 * mass)
     friction, kick, half = float32((1 - ratio) / (1 + ratio)), float32(step / mass), float32(step / 2)
@@ -126,7 +125,7 @@ def _move_on(block, stiffness, weights, noise, mass, steps, step, time, drawn, r
         _kick(block, stiffness, weights, gain, kick if s > 0 else float32(0.5) * kick)
         position = (drawn + s) % NORMALS_PER_GROUP
         if position == 0 or (resumed and s == 0):
-            _refill(block, (drawn + s) // NORMALS_PER_GROUP, slot, plan.addresses)
+            _refill(block, (drawn + s) // NORMALS_PER_GROUP, owner, plan.addresses)
         _drift(block, position, half, friction, noise, rail)
     _kick(block, stiffness, weights, _gain(time + steps * step, plan.settling_time), float32(0.5) * kick)
 
@@ -177,6 +176,7 @@ def sample_blocks(begin, end, loops, plan, state, samples):  # type: ignore[no-u
         first_steps, first_step = plan.first_steps[p], plan.first_step[p]
         next_steps, next_step = plan.next_steps[p], plan.next_step[p]
         lanes = name_lanes(block.trajectory, block.row, first_lane, total, plan.addresses)
+        owner = plan.addresses.slots[p] * 65536 + np.arange(n)
         _release(block, first_lane, loops.fields[p], plan)
         if state.shape[0]:
             load_state(block.x[:n], 0, state[p], first_lane, total)
@@ -191,7 +191,7 @@ def sample_blocks(begin, end, loops, plan, state, samples):  # type: ignore[no-u
             _set_noise(noise, loops.temperature, loops.mass, step)
             _move_on(
                 block, loops.stiffness[p], loops.weights[p], noise, loops.mass, steps, step, time, drawn,
-                o == plan.done, plan.addresses.slots[p], plan,
+                o == plan.done, owner, plan,
             )  # fmt: skip
             store_samples(samples[p], first_lane, lanes, o - plan.done, block.x, plan.read)
             plan.observed[item] = o - plan.done + 1
