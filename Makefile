@@ -40,7 +40,7 @@ test: lint  ## everything CI runs: lint, then the whole suite, then the contract
 	@echo "== pytest: the contract on the datasheets"; $(BIN)/python -m pytest -q --station sim
 
 benchmark: $(VENV)/installed-dev  ## time the parts against their contenders
-	@for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+	@for script in $$(grep -l __main__ benchmarks/*.py); do echo "== $$script"; $(BIN)/python $$script || exit 1; done
 
 clean:  ## remove the virtual environment and what builds left behind; stored runs stay
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .import_linter_cache .hypothesis

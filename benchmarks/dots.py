@@ -1,8 +1,8 @@
 """How fast the physics of dots is, beside what one would use without it.
 
-Run ``python benchmarks/dots.py`` for a table, ``--json`` for one line. Figures are CPU time of all threads, which
-hardly depends on what else the machine does, best of several rounds after one for compilation. A peer that is not
-installed is named and skipped: ``pip install .[benchmark]``.
+Run ``python benchmarks/dots.py`` for a table, ``--json`` for one line, ``--quick`` for a short look. Figures are CPU
+time of all threads, which hardly depends on what else the machine does, best of several rounds after one for
+compilation. A peer that is not installed is named and skipped: ``pip install .[benchmark]``.
 
 - Charge filter, a given record: probability of the occupied state after each of its samples, beside the same recursion
   as a ``jax.lax.scan`` in double precision. Agreement is the largest difference of the probabilities.
@@ -17,16 +17,13 @@ installed is named and skipped: ``pip install .[benchmark]``.
   at T = 0 it is the share of points with other charges, which ties on the lines of degeneracy allow.
 """
 
-import argparse
-import importlib
-import json
 import math
-import time
 from collections.abc import Callable
-from types import ModuleType
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
+from measuring import Column, Row, attempt, contender, least_time, make_parser, print_json, print_table
 
 from twin import compute
 from twin.kernels.charge_filter import filter_record, observe_switch
@@ -42,27 +39,14 @@ TRAJECTORY = 20_000
 PIXELS = 200
 ARMS = ((0.1, 0.012), (0.012, 0.09))
 
-Row = dict[str, Any]
 Draws = Literal["each step", "before", "given"]
+Measure = Callable[[int], Row]
 
 
-def optional(name: str) -> ModuleType | None:
-    """Return a module, or nothing where it is not installed."""
-    try:
-        return importlib.import_module(name)
-    except ImportError:
-        return None
-
-
-def timed(run: Callable[[], Any], rounds: int = ROUNDS) -> tuple[float, Any]:
-    """Return the least CPU time of a run in s, after one that compiles, and what it returned."""
-    run()
-    best, result = math.inf, None
-    for _ in range(rounds):
-        start = time.process_time()
-        result = run()
-        best = min(best, time.process_time() - start)
-    return best, result
+def cpu_time(run: Callable[[], Any], rounds: int) -> tuple[float, Any]:
+    """Return the least CPU time of a run in s, and what it returned."""
+    timing, result = least_time(run, rounds)
+    return timing.cpu, result
 
 
 def observe(steps: int) -> tuple[np.ndarray, np.ndarray]:
@@ -73,19 +57,24 @@ def observe(steps: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def row(ours: float, peer: float, work: int, agreement: float) -> Row:
-    """Return a line of the table: times per unit of work in ns, their ratio and the agreement."""
-    return {"ours_ns": ours / work * 1e9, "peer_ns": peer / work * 1e9, "ratio": peer / ours, "agreement": agreement}
+    """Return a line of the table: times in s, per unit of work in ns, their ratio and the agreement."""
+    return {
+        "work": work,
+        "seconds": ours,
+        "ours_ns": ours / work * 1e9,
+        "peer_ns": peer / work * 1e9,
+        "ratio": peer / ours,
+        "agreement": agreement,
+    }
 
 
-def against_jax_scan() -> Row | str:
+def against_jax_scan(rounds: int) -> Row:
     """Filter a given record."""
-    jax = optional("jax")
-    if jax is None:
-        return "jax is not installed"
+    jax = contender("jax")
     jax.config.update("jax_enable_x64", True)
     record, _ = observe(SAMPLES)
     probability = np.empty(SAMPLES)
-    ours, _ = timed(lambda: filter_record(record, INFORMATION, 0.0, UP, DOWN, STEP, 0.0, 1.0, probability))
+    ours, _ = cpu_time(lambda: filter_record(record, INFORMATION, 0.0, UP, DOWN, STEP, 0.0, 1.0, probability), rounds)
     decay = math.exp(-(UP + DOWN) * STEP)
     rise, fall = UP / (UP + DOWN) * (1 - decay), DOWN / (UP + DOWN) * (1 - decay)
 
@@ -95,16 +84,14 @@ def against_jax_scan() -> Row | str:
 
     scan = jax.jit(lambda samples: jax.lax.scan(step, 1.0, samples)[1])
     on_device = jax.numpy.asarray(record)
-    peer, result = timed(lambda: scan(on_device).block_until_ready())
+    peer, result = cpu_time(lambda: scan(on_device).block_until_ready(), rounds)
     return row(ours, peer, SAMPLES, float(np.abs(np.asarray(result) - probability).max()))
 
 
-def against_qutip() -> Row | str:
+def against_qutip(rounds: int) -> Row:
     """Make a record and its filter."""
-    qutip = optional("qutip")
-    if qutip is None:
-        return "qutip is not installed"
-    ours, _ = timed(lambda: observe(SAMPLES))
+    qutip = contender("qutip")
+    ours, _ = cpu_time(lambda: observe(SAMPLES), rounds)
     occupied, empty = qutip.basis(2, 0), qutip.basis(2, 1)
     times = np.arange(TRAJECTORY + 1) * STEP
     noise_free = [math.sqrt(UP) * occupied * empty.dag(), math.sqrt(DOWN) * empty * occupied.dag()]
@@ -117,18 +104,16 @@ def against_qutip() -> Row | str:
         )  # fmt: skip
         return np.real(solved.expect[0]).ravel()
 
-    peer, conditional = timed(run, 1)
+    peer, conditional = cpu_time(run, 1)
     peer *= SAMPLES / TRAJECTORY
     return row(ours, peer, SAMPLES, off_theory(conditional))
 
 
-def against_jax_trajectory(draws: Draws) -> Row | str:
+def against_jax_trajectory(rounds: int, draws: Draws) -> Row:
     """Make a record and its filter; JAX draws its random numbers in every step, all before the scan, or has them."""
-    jax = optional("jax")
-    if jax is None:
-        return "jax is not installed"
+    jax = contender("jax")
     jax.config.update("jax_enable_x64", True)
-    ours, _ = timed(lambda: observe(SAMPLES))
+    ours, _ = cpu_time(lambda: observe(SAMPLES), rounds)
     decay = math.exp(-(UP + DOWN) * STEP)
     rise, fall = UP / (UP + DOWN) * (1 - decay), DOWN / (UP + DOWN) * (1 - decay)
     deviation = math.sqrt(2 / INFORMATION * STEP)
@@ -156,7 +141,7 @@ def against_jax_trajectory(draws: Draws) -> Row | str:
     }
     trajectory = jax.jit(scans[draws])
     given = jax.block_until_ready(draw(key)) if draws == "given" else key
-    peer, (_, conditional) = timed(lambda: jax.block_until_ready(trajectory(given)))
+    peer, (_, conditional) = cpu_time(lambda: jax.block_until_ready(trajectory(given)), rounds)
     return row(ours, peer, SAMPLES, off_theory(np.asarray(conditional)))
 
 
@@ -178,11 +163,9 @@ def stability_sample(temperature: float) -> tuple[Sample, np.ndarray]:
     return sample, np.stack((x.ravel(), y.ravel()), axis=1)
 
 
-def against_qarray(implementation: str, temperature: float) -> Row | str:
+def against_qarray(rounds: int, implementation: str, temperature: float) -> Row:
     """Map the charges of a double dot, in the ground state or thermally."""
-    qarray = optional("qarray")
-    if qarray is None:
-        return "qarray is not installed"
+    qarray = contender("qarray")
     sample, volts = stability_sample(temperature or 0.1)
     gates = np.zeros((len(volts), len(GATES)))
     gates[:, [GATES.index("plunger"), GATES.index("plunger_2")]] = volts
@@ -194,42 +177,44 @@ def against_qarray(implementation: str, temperature: float) -> Row | str:
         charge_carrier="e", T=temperature,
     )  # fmt: skip
     solve = sample.ground_state if temperature == 0 else lambda gates: sample.occupation(gates, 0.0)
-    ours, charges = timed(lambda: solve(gates))
-    peer, result = timed(lambda: np.asarray(peer_array.ground_state_open(volts)))
+    ours, charges = cpu_time(lambda: solve(gates), rounds)
+    peer, result = cpu_time(lambda: np.asarray(peer_array.ground_state_open(volts)), rounds)
     difference = np.abs(np.asarray(result) - charges).max(axis=1)
     agreement = float(np.mean(difference > 0.5)) if temperature == 0 else float(difference.max())
     return row(ours, peer, len(volts), agreement)
 
 
-def main() -> None:
-    """Print the table or one line of JSON."""
-    parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
-    parser.add_argument("--json", action="store_true", help="print one line of JSON")
-    arguments = parser.parse_args()
-    results: dict[str, Row | str] = {
-        "filter of a record / JAX scan": against_jax_scan(),
-        "record and filter / JAX, drawing each step": against_jax_trajectory("each step"),
-        "record and filter / JAX, drawing before": against_jax_trajectory("before"),
-        "record and filter / JAX, its draws given": against_jax_trajectory("given"),
-        "record and filter / QuTiP smesolve": against_qutip(),
+def comparisons() -> dict[str, Measure]:
+    """Return what is compared."""
+    measures: dict[str, Measure] = {
+        "filter of a record / JAX scan": against_jax_scan,
+        "record and filter / JAX, drawing each step": partial(against_jax_trajectory, draws="each step"),
+        "record and filter / JAX, drawing before": partial(against_jax_trajectory, draws="before"),
+        "record and filter / JAX, its draws given": partial(against_jax_trajectory, draws="given"),
+        "record and filter / QuTiP smesolve": against_qutip,
     }
     for implementation in ("rust", "jax"):
         for temperature in (0.0, 0.1):
             name = f"200 x 200 charges at {temperature:g} K / qarray {implementation}"
-            results[name] = against_qarray(implementation, temperature)
+            measures[name] = partial(against_qarray, implementation=implementation, temperature=temperature)
+    return measures
+
+
+def main() -> None:
+    """Print the table or one line of JSON."""
+    arguments = make_parser(__doc__).parse_args()
+    rounds = 1 if arguments.quick else ROUNDS
+    results = {name: attempt(partial(measure, rounds)) for name, measure in comparisons().items()}
     if arguments.json:
-        print(json.dumps({"threads": compute.threads()} | results))
+        print_json({"threads": compute.threads()} | results)
         return
-    title = f"ours / peer, {compute.threads()} threads"
-    print(f"{title:46} {'ns each':>9} {'peer ns':>10} {'ratio':>8} {'agreement':>10}")
-    for name, result in results.items():
-        if isinstance(result, str):
-            print(f"{name:46} {'skipped: ' + result}")
-        else:
-            print(
-                f"{name:46} {result['ours_ns']:9.1f} {result['peer_ns']:10.1f} {result['ratio']:8.1f}"
-                f" {result['agreement']:10.1e}"
-            )
+    columns = [
+        Column("ours_ns", "ns each"),
+        Column("peer_ns", "peer ns"),
+        Column("ratio", "ratio"),
+        Column("agreement", "agreement", ".1e"),
+    ]
+    print_table(f"ours / peer, {compute.threads()} threads", results, columns)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
 """How fast time tags of a photon detector are made: the twin's renewal kernel against NumPy's generators.
 
-Run ``python benchmarks/photons.py`` for a table, ``--json`` for one line. Figures are nanoseconds per time tag on one
-thread, best of several rounds: in CPU time, which hardly depends on what else the machine does, and in wall time.
+Run ``python benchmarks/photons.py`` for a table, ``--json`` for one line, ``--quick`` for a short look. Figures are
+nanoseconds per time tag on one thread, best of several rounds: in CPU time, which hardly depends on what else the
+machine does, and in wall time.
 
 Both make the same: ascending time tags of a detector in steady light for a given time, with dead time, dark counts,
 afterpulses where there are any, and jitter. The peer is what one writes in NumPy: exponential intervals, the shorter of
@@ -9,18 +10,15 @@ arrival and afterpulse, a cumulative sum, normal jitter, and a sort where the ji
 ratio of the CPU times stands how far each rate is from the closed form, in its standard errors.
 """
 
-import argparse
-import json
 import math
-import time
 from collections.abc import Callable
 
 import numpy as np
+from measuring import ROUNDS, Column, Row, Timing, least_times, make_parser, print_json, print_table
 
 from twin.models.photon_detector import PhotonDetector
 
 TAGS = 2_000_000
-ROUNDS = 7
 CASES = {
     "nanowire, 1e6 photons/s": (PhotonDetector.superconducting_nanowire(), 1e6),
     "silicon, 1e6 photons/s": (PhotonDetector.silicon_avalanche_diode(), 1e6),
@@ -47,49 +45,48 @@ def numpy_stream(detector: PhotonDetector, arrivals: float, duration: float, rng
     return tags
 
 
-def timed(stream: Callable[[], np.ndarray], rate: float) -> dict[str, float]:
-    """Return the least CPU and wall time in ns per time tag, and the deviation of the rate in standard errors."""
-    intervals = np.diff(stream())
-    error = intervals.std() / math.sqrt(intervals.size)
-    best = {"cpu_ns": math.inf, "wall_ns": math.inf, "deviation": (intervals.mean() - 1 / rate) / error}
-    for _ in range(ROUNDS):
-        wall, cpu = time.perf_counter(), time.process_time()
-        tags = stream().size
-        best["cpu_ns"] = min(best["cpu_ns"], (time.process_time() - cpu) / tags * 1e9)
-        best["wall_ns"] = min(best["wall_ns"], (time.perf_counter() - wall) / tags * 1e9)
-    return best
+def row(timing: Timing, tags: np.ndarray, rate: float) -> Row:
+    """Return CPU and wall time in ns per time tag, and the deviation of the rate in standard errors."""
+    intervals = np.diff(tags)
+    return {
+        "work": tags.size,
+        "seconds": timing.cpu,
+        "cpu_ns": timing.cpu / tags.size * 1e9,
+        "wall_ns": timing.wall / tags.size * 1e9,
+        "deviation": (intervals.mean() - 1 / rate) / (intervals.std() / math.sqrt(intervals.size)),
+    }
 
 
-def compare(detector: PhotonDetector, arrivals: float) -> dict[str, dict[str, float]]:
+def compare(detector: PhotonDetector, arrivals: float, tags: int, rounds: int) -> dict[str, Row]:
     """Time both on one detector."""
     rate = detector.detection_rate(arrivals)
-    duration = TAGS / rate
+    duration = tags / rate
     rng = np.random.default_rng(1)
-    return {
-        "twin": timed(lambda: detector.stream(arrivals, duration, key=(1, 2)), rate),
-        "NumPy": timed(lambda: numpy_stream(detector, arrivals, duration, rng), rate),
+    runs: dict[str, Callable[[], np.ndarray]] = {
+        "twin": lambda: detector.stream(arrivals, duration, key=(1, 2)),
+        "NumPy": lambda: numpy_stream(detector, arrivals, duration, rng),
     }
+    rows = {name: row(*found, rate) for name, found in least_times(runs, rounds).items()}
+    for each in rows.values():
+        each["ratio"] = each["cpu_ns"] / rows["twin"]["cpu_ns"]
+    return rows
 
 
 def main() -> None:
     """Print the table or one line of JSON."""
-    parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
-    parser.add_argument("--json", action="store_true", help="print one line of JSON")
-    arguments = parser.parse_args()
-    results = {name: compare(*case) for name, case in CASES.items()}
-    for result in results.values():
-        for row in result.values():
-            row["relative"] = result["NumPy"]["cpu_ns"] / row["cpu_ns"]
+    arguments = make_parser(__doc__).parse_args()
+    tags, rounds = (20_000, 1) if arguments.quick else (TAGS, ROUNDS)
+    results = {
+        f"{name}, {who}": row for name, case in CASES.items() for who, row in compare(*case, tags, rounds).items()
+    }
     if arguments.json:
-        print(json.dumps(results))
+        print_json(results)
         return
-    print(f"{'time tags':32} {'CPU ns':>9} {'wall ns':>9} {'relative':>9} {'deviation':>10}")
-    for name, result in results.items():
-        for contender, row in result.items():
-            print(
-                f"{name + ', ' + contender:32} {row['cpu_ns']:9.2f} {row['wall_ns']:9.2f} {row['relative']:9.2f}"
-                f" {row['deviation']:8.1f} s"
-            )
+    columns = [
+        Column("cpu_ns", "CPU ns", ".2f"), Column("wall_ns", "wall ns", ".2f"), Column("ratio", "theirs / ours", ".2f"),
+        Column("deviation", "deviation, s.e.", ".1f"),
+    ]  # fmt: skip
+    print_table("time tags", results, columns)
 
 
 if __name__ == "__main__":

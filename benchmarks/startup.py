@@ -1,11 +1,9 @@
 """How long an operator waits for the command line: whole processes, beside the bare interpreter and the bare imports.
 
-Run ``python benchmarks/startup.py`` for a table, ``--json`` for one line. Each figure is the median of several runs,
-taken in turn; the last column counts bare interpreters.
+Run ``python benchmarks/startup.py`` for a table, ``--json`` for one line, ``--quick`` for a short look. Each figure is
+the median of several runs, taken in turn; the last column counts bare interpreters.
 """
 
-import argparse
-import json
 import statistics
 import subprocess
 import sys
@@ -13,6 +11,8 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping
 from functools import partial
+
+from measuring import Column, Row, make_parser, print_json, print_table
 
 ROUNDS = 5
 LAB = ("-m", "lab")
@@ -48,7 +48,7 @@ def serve(directory: str) -> float:
     return seconds
 
 
-def measure() -> dict[str, float]:
+def measure(rounds: int) -> dict[str, float]:
     """Return the median of each wait, s."""
     with tempfile.TemporaryDirectory() as directory:
         waits: dict[str, Callable[[], float]] = {
@@ -57,23 +57,20 @@ def measure() -> dict[str, float]:
         waits["lab serve, until it listens"] = partial(serve, directory)
         for wait in waits.values():
             wait()
-        rounds = [{name: wait() for name, wait in waits.items()} for _ in range(ROUNDS)]
-    return {name: statistics.median(each[name] for each in rounds) for name in waits}
+        taken = [{name: wait() for name, wait in waits.items()} for _ in range(rounds)]
+    return {name: statistics.median(each[name] for each in taken) for name in waits}
 
 
 def main() -> None:
     """Print the table, or one line of JSON."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
-    arguments = parser.parse_args()
-    medians = measure()
+    arguments = make_parser(__doc__).parse_args()
+    medians = measure(1 if arguments.quick else ROUNDS)
     bare = medians["bare interpreter"]
+    rows: dict[str, Row] = {name: {"seconds": each, "ratio": each / bare} for name, each in medians.items()}
     if arguments.json:
-        print(json.dumps({name: {"seconds": round(s, 4), "ratio": round(s / bare, 1)} for name, s in medians.items()}))
+        print_json(rows)
         return
-    print(f"{'':36}{'seconds':>9}{'ratio':>9}")
-    for name, seconds in medians.items():
-        print(f"{name:36}{seconds:>9.2f}{seconds / bare:>9.1f}")
+    print_table("whole processes", rows, [Column("seconds", "s", ".2f"), Column("ratio", "bare interpreters", ".1f")])
 
 
 if __name__ == "__main__":

@@ -1,12 +1,12 @@
 """How fast the wire is: short queries and 4 MB blocks, in process and over TCP, against pyvisa-sim and a bare echo.
 
-Run ``python benchmarks/wire.py`` for a table, ``--json`` for one line. Each figure is the best of several rounds. The
-bare echo is a server that answers the same bytes without looking at them: the limit that this machine sets to any
-server in Python. Rows of one table were taken in the same minute; compare them with each other.
+Run ``python benchmarks/wire.py`` for a table, ``--json`` for one line, ``--quick`` for a short look. Each figure is the
+best of several rounds. The bare echo is a server that answers the same bytes without looking at them: the limit that
+this machine sets to any server in Python. Rows of one table were taken in the same minute; compare them with each
+other.
 """
 
 import argparse
-import json
 import socket
 import subprocess
 import sys
@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 import pyvisa
+from measuring import Column, Row, make_parser, print_json, print_table
 
 from sim_devices.benches import Bench
 from sim_devices.scpi import Instrument, Numbers, command, query
@@ -167,28 +168,32 @@ def measure_sending(raw: socket.socket) -> dict[str, float]:
     return {"sent": rate(send, 3) * BLOCK.nbytes / 1e6}
 
 
-def measure() -> dict[str, dict[str, float]]:
-    """Take every row of the table."""
-    rows: dict[str, dict[str, float]] = {}
+def measure(repeats: int) -> dict[str, Row]:
+    """Take every row of the table, queries so many times."""
+    rows: dict[str, Row] = {}
     with ExitStack() as stack:
         library = open_library(stack.enter_context(make_bench()))
-        rows["in process, stream"] = measure_visa(stack.enter_context(resource(library, STREAM)), 5000)
+        rows["in process, stream"] = measure_visa(stack.enter_context(resource(library, STREAM)), repeats)
         device = library.resource_manager.open_resource(MESSAGES, write_termination="\n")  # type: ignore[union-attr]
-        rows["in process, messages"] = measure_visa(device, 5000)
+        rows["in process, messages"] = measure_visa(device, repeats)
     with process(__file__, "--serve") as (host, port):
         with connection((host, port)) as raw:
-            rows["TCP, raw socket"] = measure_sending(raw) | measure_socket(raw, 5000)
+            rows["TCP, raw socket"] = measure_sending(raw) | measure_socket(raw, repeats)
         with resource("@py", f"TCPIP0::{host}::{port}::SOCKET") as device:
             device.visalib.sessions[device.session].interface.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            rows["TCP, pyvisa-py"] = measure_visa(device, 2000)
+            rows["TCP, pyvisa-py"] = measure_visa(device, repeats)
     echo = ECHO.format(reply=IDENTITY.encode() + b"\n", length=len(REPLY))
     with process("-c", echo) as address, connection(address) as raw:
-        rows["TCP, bare echo"] = measure_socket(raw, 5000)
+        rows["TCP, bare echo"] = measure_socket(raw, repeats)
     with tempfile.TemporaryDirectory() as folder:
         definition = Path(folder) / "memory.yaml"
         definition.write_text(PYVISA_SIM)
         with resource(f"{definition}@sim", STREAM) as device:
-            rows["pyvisa-sim"] = {"queries": rate(lambda: device.query("*IDN?"), 2000)}
+            rows["pyvisa-sim"] = {"queries": rate(lambda: device.query("*IDN?"), repeats)}
+    for row in rows.values():
+        row["seconds"] = 1 / row["queries"]
+        row["us"] = 1e6 / row["queries"]
+        row["ratio"] = rows["in process, stream"]["queries"] / row["queries"]
     return rows
 
 
@@ -201,21 +206,24 @@ def serve_until_killed() -> None:
 
 def main() -> None:
     """Print the table, or one line of JSON."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser = make_parser(__doc__)
     parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.serve:
         serve_until_killed()
         return
-    rows = measure()
+    rows = measure(50 if arguments.quick else 5000)
     if arguments.json:
-        print(json.dumps({name: {key: round(value, 1) for key, value in row.items()} for name, row in rows.items()}))
+        print_json(rows)
         return
-    print(f"{'':24}{'*IDN? /s':>12}{'us':>8}{'4 MB to, MB/s':>16}{'4 MB from, MB/s':>18}")
-    for name, row in rows.items():
-        cells = [f"{row[key]:.0f}" if key in row else "-" for key in ("queries", "sent", "received")]
-        print(f"{name:24}{cells[0]:>12}{1e6 / row['queries']:>8.1f}{cells[1]:>16}{cells[2]:>18}")
+    columns = [
+        Column("queries", "*IDN? /s", ".0f"),
+        Column("us", "us", ".1f"),
+        Column("ratio", "ratio", ".1f"),
+        Column("sent", "4 MB to, MB/s", ".0f"),
+        Column("received", "4 MB from, MB/s", ".0f"),
+    ]
+    print_table("", rows, columns)
 
 
 if __name__ == "__main__":
