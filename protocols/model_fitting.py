@@ -93,10 +93,11 @@ class Recipe:
 RECIPES: Mapping[str, Recipe] = MappingProxyType(
     {
         "reset": Recipe(
-            epochs=1500,
+            epochs=2000,
             stages=(
-                Stage(0.2, rows=16, trajectories=16, step=0.1, rates=(0.05, 0.03)),
-                Stage(0.8, rows=32, trajectories=32, step=0.04, rates=(0.03, 0.0)),
+                Stage(0.15, rows=16, trajectories=16, step=0.1, rates=(0.05, 0.03)),
+                Stage(0.25, rows=32, trajectories=32, step=0.05, rates=(0.03, 0.03)),
+                Stage(0.6, rows=32, trajectories=64, step=0.03, rates=(0.03, 0.0)),
             ),
             spread=SPREAD,
             variance_weight=0.01,
@@ -111,11 +112,23 @@ RECIPES: Mapping[str, Recipe] = MappingProxyType(
         "classes": Recipe(
             epochs=80,
             stages=(Stage(1.0, rows=256, trajectories=1, step=1 / 12, rates=(0.02, 0.0)),),
+            spread=SPREAD,
+        ),
+        "images": Recipe(
+            epochs=80,
+            stages=(Stage(1.0, rows=256, trajectories=1, step=1 / 12, rates=(0.03, 0.0)),),
             spread=LIGHT,
         ),
     }
 )
-"""Recipes for a function by the kind of sampling, and for classes."""
+"""Recipes for a function by the kind of sampling, for classes, and for classes of images that may be moved."""
+
+
+def recipe_for(problem: Problem, sampling: str) -> Recipe:
+    """Return how a problem is fitted."""
+    if problem.data is None:
+        return RECIPES[sampling]
+    return RECIPES["images" if problem.data.image else "classes"]
 
 
 @dataclass(frozen=True, eq=False)

@@ -23,7 +23,7 @@ from protocols.arguments import (
 )
 from protocols.baselines import judge_baselines
 from protocols.genetic_training import CLASSIFIER_LAYERS, LAYERS, OBSERVATION_TIME, Problem
-from protocols.model_fitting import RECIPES, Fit, fit, gradient_on_model
+from protocols.model_fitting import Fit, fit, gradient_on_model, recipe_for
 from protocols.networks import NEURONS, Network
 from protocols.ports import Board, BoardModel
 from protocols.randomness import noise_seed
@@ -81,7 +81,7 @@ def train_model_based(
     labels : tuple of path, optional
         IDX files of the labels, in the same order.
     epochs : int, optional
-        Passes through the inputs. Default: 1500 for the cosine, 1000 in serial sampling, 80 for classes.
+        Passes through the inputs. Default: 2000 for the cosine, 1000 in serial sampling, 80 for classes.
     shots : tuple of int, optional
         Samples of each input in the judgements on the board; the last one is recorded. Default: 1000 for the
         cosine; 1, 20 and 1000 for classes.
@@ -124,7 +124,7 @@ def train_model_based(
         "split": whole("split", split, 0, 3),
         "images": None if images is None else [str(path) for path in images],
         "labels": None if labels is None else [str(path) for path in labels],
-        "epochs": epochs,
+        "epochs": None if epochs is None else whole("epochs", epochs, 1, LARGEST_EPOCHS),
         "shots": [whole("shots", count, 1, LARGEST_SHOTS) for count in _shots(shots, classes=classes)],
         "observation_time": number(
             "observation_time",
@@ -138,9 +138,8 @@ def train_model_based(
         "baselines": bool(baselines),
         "seed": whole("seed", seed, 0, LARGEST_SEED),
     }
-    recipe = RECIPES["classes" if classes else sampling]
-    arguments["epochs"] = whole("epochs", recipe.epochs if epochs is None else epochs, 1, LARGEST_EPOCHS)
     fitting = make_fit(arguments)
+    arguments["epochs"] = fitting.recipe.epochs
     settings = judging_settings(arguments)
     allowed_by(board, cells=fitting.network.cells, inputs=fitting.network.inputs, **settings)
     body = _train(board, model, fitting, settings, arguments)
@@ -154,13 +153,13 @@ def _shots(shots: Sequence[int] | None, *, classes: bool) -> Sequence[int]:
 
 
 def make_fit(arguments: Mapping[str, Any]) -> Fit:
-    """Return the fit that the arguments of a plan ask for."""
+    """Return the fit that the arguments of a plan ask for; without epochs, as many as the recipe has."""
     problem = Problem(arguments["task"], task_data(arguments))
-    recipe = RECIPES["classes" if problem.data else arguments["sampling"]]
+    recipe = recipe_for(problem, arguments["sampling"])
     return Fit(
         problem=problem,
         network=Network(problem.inputs, tuple(arguments["layers"]), problem.outputs, NEURONS["quadratic-quartic"]),
-        recipe=replace(recipe, epochs=arguments["epochs"]),
+        recipe=replace(recipe, epochs=arguments["epochs"] or recipe.epochs),
         serial=arguments["sampling"] == "serial",
         temperature=arguments["temperature"],
         observation_time=arguments["observation_time"],

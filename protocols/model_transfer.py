@@ -18,7 +18,7 @@ from protocols.arguments import (
     whole,
 )
 from protocols.genetic_training import CLASSIFIER_LAYERS, LAYERS
-from protocols.model_fitting import RECIPES, Fit, outputs_on_model
+from protocols.model_fitting import Fit, outputs_on_model
 from protocols.model_training import LARGEST_EPOCHS, TASKS, make_fit, timed_fit
 from protocols.ports import Board, BoardModel
 from protocols.randomness import noise_seed
@@ -45,6 +45,8 @@ ALLOWED_LOSS = 2.0
 """A function has recovered when its loss is so many times that of the ideal board."""
 RECOVERED_SHARE = 0.8
 """Classes have recovered when so much of the accuracy that was lost is back."""
+RATES = {"function": 0.005, "classes": 0.002}
+SHOTS = {"function": 1000, "classes": 100}
 ROWS = {"function": (32, 64), "classes": (200, 500)}
 """Inputs of a generation, and of an update."""
 SAMPLES = {"function": (256, 256), "classes": (20, 50)}
@@ -62,13 +64,13 @@ def transfer(
     task: Literal["cosine", "digits", "iris", "mnist5000"] = "cosine",
     split: int = 0,
     epochs: int | None = None,
-    shots: int = 1000,
+    shots: int | None = None,
     generations: int = 10,
     population: int = 50,
     parents: int = 5,
     mutation: float = 0.02,
     updates: int = 20,
-    learning_rate: float = 0.005,
+    learning_rate: float | None = None,
     observation_time: float = 1.0,
     temperature: float = 0.1,
     layers: tuple[int, ...] | None = None,
@@ -93,8 +95,8 @@ def transfer(
         Which split of mnist5000, from 0 to 3.
     epochs : int, optional
         Passes of the fit through the inputs. Default: as for `train_model_based`.
-    shots : int
-        Samples of each input in every judgement.
+    shots : int, optional
+        Samples of each input in every judgement. Default: 1000 for the cosine, 100 for classes.
     generations : int
         Steps by the genetic algorithm.
     population, parents : int
@@ -103,8 +105,8 @@ def transfer(
         Standard deviation of a mutation at fan-in one, in model units.
     updates : int
         Steps by feedback.
-    learning_rate : float
-        Of the feedback, above 0 and up to 10.
+    learning_rate : float, optional
+        Of the feedback, above 0 and up to 10. Default: 0.005 for the cosine, 0.002 for classes.
     observation_time : float
         Time from the reset to the sample, in units of 1/mu.
     temperature : float
@@ -124,10 +126,10 @@ def transfer(
     -------
     dict
         ``ideal`` and ``deployed``: ``loss`` and, for classes, ``accuracy`` on the model and on the board; ``genetic``
-        and ``feedback``: the same of the best step, judged once more, its number ``best_step`` of the ``steps``, and
-        ``steps_to_recover``, ``samples_to_recover`` and ``board_seconds_to_recover``, None where it has not recovered;
-        for classes also ``recovered_share`` of the accuracy that was lost; ``training_core_seconds``, the process CPU
-        time of the fit.
+        and ``feedback``: the same of the step that is kept, judged once more, its number ``kept_step`` of the
+        ``steps``, and ``steps_to_recover``, ``samples_to_recover`` and ``board_seconds_to_recover``, None where it has
+        not recovered; for classes also ``recovered_share`` of the accuracy that was lost; ``training_core_seconds``,
+        the process CPU time of the fit.
 
     Raises
     ------
@@ -135,26 +137,29 @@ def transfer(
         An argument is not allowed, or data are missing; nothing has been sent then.
     """
     one_of("task", task, [name for name in TASKS if name != "mnist"])
+    kind = "function" if task == "cosine" else "classes"
     population = whole("population", population, 2, SLOTS)
-    recipe = RECIPES["reset" if task == "cosine" else "classes"]
     arguments: dict[str, Any] = {
         "task": task,
         "sampling": "reset",
         "split": whole("split", split, 0, 3),
-        "epochs": whole("epochs", recipe.epochs if epochs is None else epochs, 1, LARGEST_EPOCHS),
-        "shots": whole("shots", shots, 1, LARGEST_SHOTS),
+        "epochs": None if epochs is None else whole("epochs", epochs, 1, LARGEST_EPOCHS),
+        "shots": whole("shots", SHOTS[kind] if shots is None else shots, 1, LARGEST_SHOTS),
         "generations": whole("generations", generations, 1, 10_000),
         "population": population,
         "parents": whole("parents", parents, 1, population - 1),
         "mutation": number("mutation", mutation, 0.0, 8.0),
         "updates": whole("updates", updates, 1, 10_000),
-        "learning_rate": number("learning_rate", learning_rate, 0.0, 10.0, above=True),
+        "learning_rate": number(
+            "learning_rate", RATES[kind] if learning_rate is None else learning_rate, 0.0, 10.0, above=True
+        ),
         "observation_time": number("observation_time", observation_time, 0.0, 1e6, above=True),
         "temperature": number("temperature", temperature, 0.0, 4.0, above=True),
         "layers": layer_sizes("layers", layers, LAYERS.get(task, CLASSIFIER_LAYERS)),
         "seed": whole("seed", seed, 0, LARGEST_SEED),
     }
     fitting = make_fit(arguments)
+    arguments["epochs"] = fitting.recipe.epochs
     settings = judging_settings(arguments)
     allowed_by(board, cells=fitting.network.cells, inputs=fitting.network.inputs, **settings)
     body = _transfer(board, model, fitting, settings, arguments)
@@ -178,11 +183,11 @@ def _transfer(
     finals = []
     for way in ways:
         seed = noise_seed(fitting.seed, len(way.verdicts))
-        finals.append((yield from judge_on_board(board, fitting, way.programs[way.best], shots=shots, seed=seed)))
+        finals.append((yield from judge_on_board(board, fitting, way.programs[way.kept], shots=shots, seed=seed)))
     for stage, verdict in zip(STAGES, (ideal, deployed, *finals), strict=True):
         yield from save(record, stage=stage, **measures(verdict), outputs=verdict.outputs)
     number = int(np.argmin([verdict.loss for verdict in finals]))
-    yield from save_evaluation(fitting, ways[number].programs[ways[number].best], finals[number])
+    yield from save_evaluation(fitting, ways[number].programs[ways[number].kept], finals[number])
     return {
         "ideal": measures(ideal),
         "deployed": measures(deployed),
@@ -223,7 +228,7 @@ def _recover(
 
 def _account(way: Recovery, final: Verdict, ideal: Verdict) -> dict[str, Any]:
     """Say how a way of recovering went."""
-    account = {**measures(final), "steps": len(way.verdicts) - 1, "best_step": way.best}
+    account = {**measures(final), "steps": len(way.verdicts) - 1, "kept_step": way.kept}
     if ideal.accuracy is None:
         recovered = [verdict.loss <= ALLOWED_LOSS * ideal.loss for verdict in way.verdicts]
     else:

@@ -67,8 +67,13 @@ class Recovery:
     board_seconds: list[float] = field(default_factory=lambda: [0.0])
 
     @property
-    def best(self) -> int:
-        """The step with the smallest loss, 0 before the first one."""
+    def kept(self) -> int:
+        """The step whose program is kept: of a function that with the smallest loss, 0 before the first one.
+
+        Of classes it is the last one: examples that are to judge must not choose.
+        """
+        if self.verdicts[0].accuracy is not None:
+            return len(self.verdicts) - 1
         return int(np.argmin([verdict.loss for verdict in self.verdicts]))
 
     def add(self, program: Array, verdict: Verdict, samples: int, seconds: float) -> None:

@@ -56,7 +56,7 @@ class StoredRun:
         if missing:
             raise ArgumentError(
                 f"run: {start.get('uid', '?')} ({start.get('plan_name', 'unknown plan')}) holds no trained program "
-                f"({', '.join(missing)} missing); allowed: finished runs of train_in_situ and train_genetic"
+                f"({', '.join(missing)} missing); allowed: finished runs of plans that train a board"
             )
         return cls(str(start.get("uid", "")), str(start.get("plan_name", "")), dict(start.get("plan_args", {})), data)
 

@@ -1,13 +1,15 @@
 """Pictures of programs that were fitted on a model: how they learnt, what they do on the board, how they recovered."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure, SubFigure
+from matplotlib.figure import Figure
+from matplotlib.gridspec import SubplotSpec
 from matplotlib.ticker import MaxNLocator
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from lab.catalogue import Run
 from lab.figures.board import draw_confusion
@@ -38,9 +40,7 @@ def draw_train_model_based(run: Run, streams: Mapping[str, xr.Dataset]) -> Figur
         said = f"{float(evaluation['test_accuracy']):.1%} of {evaluation['labels'].size} test examples right"
     else:
         outputs = {"output on the board": (_output(evaluation["outputs"]), BLUE)}
-        _function_with_error(
-            figure.add_subfigure(grid[1]), _inputs(evaluation), np.asarray(evaluation["target"]), outputs
-        )
+        _function_with_error(figure, grid[1], _inputs(evaluation), np.asarray(evaluation["target"]), outputs)
         said = f"loss on the board {float(evaluation['final_loss']):.3g}"
     shots = arguments.get("shots") or ["?"]
     sampling = f"{arguments.get('sampling', '')} sampling, {shots[-1]} shots"
@@ -56,13 +56,12 @@ def draw_transfer(run: Run, streams: Mapping[str, xr.Dataset]) -> Figure:
     figure = new_figure(11.0, 4.8)
     grid = figure.add_gridspec(1, 2, width_ratios=(1.3, 1.0))
     if measure == "accuracy":
-        _bars(figure.add_subplot(grid[0]), {name: float(stage[measure]) for name, stage in by_stage.items()})
+        accuracies = {name: float(stage[measure]) for name, stage in by_stage.items()}
+        _bars(figure.add_subplot(grid[0]), accuracies, stages["outputs"].shape[1])
     else:
         evaluation = streams["evaluation"].isel(event=-1)
         outputs = {STAGES[name][0]: (_output(stage["outputs"]), STAGES[name][1]) for name, stage in by_stage.items()}
-        _function_with_error(
-            figure.add_subfigure(grid[0]), _inputs(evaluation), np.asarray(evaluation["target"]), outputs
-        )
+        _function_with_error(figure, grid[0], _inputs(evaluation), np.asarray(evaluation["target"]), outputs)
     levels = {name: float(by_stage[name][measure]) for name in ("ideal", "deployed")}
     _recovery(figure.add_subplot(grid[1]), steps, measure, levels)
     finals = ", ".join(f"{name} {float(stage[measure]):.3g}" for name, stage in by_stage.items())
@@ -87,10 +86,13 @@ def _output(values: xr.DataArray) -> Array:
 
 
 def _function_with_error(
-    figure: SubFigure, inputs: Array, target: Array, outputs: Mapping[str, tuple[Array, str]]
+    figure: Figure, place: SubplotSpec, inputs: Array, target: Array, outputs: Mapping[str, tuple[Array, str]]
 ) -> None:
     """Draw a function and what was learnt of it, and below how far it is off."""
-    function, error = figure.subplots(2, 1, sharex=True, height_ratios=(2.0, 1.0))
+    halves = place.subgridspec(2, 1, height_ratios=(2.0, 1.0))
+    function = figure.add_subplot(halves[0])
+    error = figure.add_subplot(halves[1], sharex=function)
+    function.tick_params(labelbottom=False)
     function.plot(inputs, target, color=GREY, linewidth=4, alpha=0.4, label="target")
     for name, (values, colour) in outputs.items():
         function.plot(inputs, values, color=colour, linewidth=1.0, label=name)
@@ -104,8 +106,15 @@ def _function_with_error(
 def _accuracy_by_shots(axes: Axes, shots: Sequence[int], evaluation: xr.Dataset, baselines: xr.Dataset | None) -> None:
     """Draw the accuracy on the board against shots, with its error, and the baselines as lines."""
     accuracy = np.asarray(evaluation["accuracy_by_shots"], dtype=float)
-    error = np.sqrt(accuracy * (1 - accuracy) / evaluation["labels"].size)
-    axes.errorbar(shots, accuracy, yerr=error, fmt="o-", color=BLUE, capsize=2, label="board")
+    axes.errorbar(
+        shots,
+        accuracy,
+        yerr=_error(accuracy, evaluation["labels"].size),
+        fmt="o-",
+        color=BLUE,
+        capsize=2,
+        label="board",
+    )
     if baselines is not None:
         names = np.asarray(baselines["baseline"])
         for name, value, colour in zip(
@@ -119,13 +128,22 @@ def _accuracy_by_shots(axes: Axes, shots: Sequence[int], evaluation: xr.Dataset,
     axes.legend(frameon=False, fontsize=8)
 
 
-def _bars(axes: Axes, values: Mapping[str, float]) -> None:
+def _bars(axes: Axes, values: Mapping[str, float], examples: int) -> None:
+    """Draw an accuracy for each stage, with its standard error; the axis does not begin at zero."""
     names = [STAGES[name][0].replace(" the ", " the\n", 1) for name in values]
-    bars = axes.bar(names, list(values.values()), color=[STAGES[name][1] for name in values])
-    axes.bar_label(bars, fmt=lambda value: f"{value:.1%}")
-    lowest, highest = min(values.values()), max(values.values())
-    room = 0.01 + highest - lowest
-    axes.set(ylabel="accuracy on test examples", ylim=(max(0.0, lowest - room), min(1.0, highest + room / 3)))
+    errors = [_error(value, examples) for value in values.values()]
+    colours = [STAGES[name][1] for name in values]
+    bars = axes.bar(names, list(values.values()), yerr=errors, color=colours, capsize=4)
+    axes.bar_label(bars, fmt=lambda value: f"{value:.1%}", padding=2)
+    room = 4 * max(errors)
+    axes.set(ylabel="accuracy on test examples")
+    axes.set_ylim(max(0.0, min(values.values()) - room), max(values.values()) + room)
+
+
+def _error(accuracy: ArrayLike, examples: int) -> Any:
+    """Return the standard error of an accuracy that so many examples tell."""
+    share = np.asarray(accuracy, dtype=float)
+    return np.sqrt(share * (1 - share) / examples)
 
 
 def _recovery(axes: Axes, steps: xr.Dataset, measure: str, levels: Mapping[str, float]) -> None:

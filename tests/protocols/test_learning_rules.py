@@ -7,6 +7,7 @@ from scipy.special import log_softmax
 from protocols.learning_rules import (
     AdamState,
     adam,
+    clip_norm,
     cross_entropy,
     factorised_gradient,
     mean_square,
@@ -149,6 +150,12 @@ def test_the_mean_square_is_half_the_squared_distance():
     loss, derivative = mean_square([[1.0, 2.0]], [[0.0, 4.0]])
     assert loss == pytest.approx([2.5])
     assert derivative == pytest.approx(np.array([[1.0, -2.0]]))
+
+
+def test_a_gradient_is_shortened_to_the_norm_that_is_allowed_and_keeps_its_direction():
+    assert clip_norm([3.0, -4.0], 1.0) == pytest.approx([0.6, -0.8])
+    assert clip_norm([0.3, -0.4], 1.0).tolist() == [0.3, -0.4]
+    assert clip_norm([0.0, 0.0], 1.0).tolist() == [0.0, 0.0]
 
 
 def test_the_first_step_of_adam_is_the_learning_rate_against_the_sign_of_the_gradient():

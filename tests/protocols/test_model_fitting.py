@@ -117,7 +117,7 @@ def test_a_fit_may_be_paused_after_every_update_and_records_what_it_has_learnt(b
     assert commands == ["checkpoint", "create", "read", "save", "checkpoint"] * 3
     assert record.read()["epoch"]["value"] == 3
     np.testing.assert_array_equal(record.read()["parameters"]["value"], parameters)
-    assert record.read()["trajectories"]["value"] == 16 * 16 + 2 * 32 * 32
+    assert record.read()["trajectories"]["value"] == 16 * 16 + 32 * 32 + 32 * 64
 
 
 def test_a_long_fit_is_recorded_in_about_sixty_events(board_model):
