@@ -141,12 +141,17 @@ class ArrayFile(click.ParamType):
         path = Path(value)
         try:
             if path.suffix == ".npy":
-                return np.load(path, allow_pickle=False)
-            with warnings.catch_warnings():
-                warnings.simplefilter("error")
-                return np.loadtxt(path, delimiter=",", ndmin=2)
+                with path.open("rb") as file:
+                    array = np.lib.format.read_array(file, allow_pickle=False)
+            else:
+                with warnings.catch_warnings():
+                    warnings.simplefilter("error")
+                    array = np.loadtxt(path, delimiter=",", ndmin=2)
         except (OSError, ValueError, UserWarning) as error:
             self.fail(f"{_shortened(str(value))} holds no array of numbers: {error}", param, ctx)
+        if array.dtype.kind not in "biuf":
+            self.fail(f"{_shortened(str(value))} holds no array of numbers, but one of {array.dtype}", param, ctx)
+        return array
 
 
 class RunName(click.ParamType):

@@ -1,5 +1,6 @@
 """`lab figure`: pictures by name, drawn from the stored runs they need."""
 
+import shlex
 from pathlib import Path
 
 import click
@@ -34,8 +35,9 @@ def figure(name: str | None, path: Path | None, runs: tuple[str, ...], directory
         found = gallery.find_runs(wanted, open_catalogue(directory), runs)
     except gallery.MissingRunsError as missing:
         say(f"lab: no picture {name}: {missing}{'; these make it:' if missing.commands else ''}")
+        where = "" if directory is None else f" --directory {shlex.quote(str(directory))}"
         for command in missing.commands:
-            click.echo(command)
+            click.echo(f"{command}{where}")
         return BAD_ARGUMENT
     say(f"drawn from {', '.join(f'{run.uid[:8]} ({run.plan})' for run in found)}")
     click.echo(gallery.save_picture(wanted, found, path or Path(f"{name.replace('-', '_')}.png")))

@@ -57,7 +57,7 @@ def messages() -> IO[str]:
 
 def stderr_console() -> Console:
     """Make a console on standard error as it is now."""
-    return Console(file=messages(), highlight=False)
+    return Console(file=messages(), highlight=False, emoji=False)
 
 
 def say(line: str) -> None:
@@ -85,10 +85,10 @@ def print_result(result: Mapping[str, Any]) -> None:
 
 
 def _print(table: Table) -> None:
-    console = Console(highlight=False)
+    console = Console(highlight=False, emoji=False)
     if not console.is_terminal:
         unbounded = console.options.update(width=_WIDEST)
-        console = Console(highlight=False, width=max(console.measure(table, options=unbounded).maximum, 1))
+        console = Console(highlight=False, emoji=False, width=max(console.measure(table, options=unbounded).maximum, 1))
         with console.capture() as written:
             console.print(table)
         sys.stdout.writelines(f"{line.rstrip()}\n" for line in written.get().splitlines())

@@ -12,6 +12,7 @@ from protocols.arguments import (
     LARGEST_SEED,
     LARGEST_SHOTS,
     SLOTS,
+    ArgumentError,
     allowed_by,
     layer_sizes,
     number,
@@ -255,10 +256,19 @@ def train_genetic(
         "seed": whole("seed", seed, 0, LARGEST_SEED),
     }
     evolution = _evolution(arguments)
-    boards = list(board) if isinstance(board, Sequence) else [board]
+    boards = _each_once(board)
     for each in boards:
         allowed_by(each, cells=evolution.network.cells, inputs=evolution.network.inputs, **evolution.settings)
     return (yield from recorded(boards, "train_genetic", as_json(arguments), _evolve(boards, evolution), md))
+
+
+def _each_once(board: Board | Sequence[Board]) -> list[Board]:
+    """Return one or several boards as a list; two shares of a population on one board would take each other's slots."""
+    boards = list(board) if isinstance(board, Sequence) else [board]
+    if not boards or len(set(map(id, boards))) < len(boards):
+        names = ", ".join(each.name for each in boards) or "none"
+        raise ArgumentError(f"board: {names} given; allowed: one or several, each once")
+    return boards
 
 
 def _evolution(arguments: Mapping[str, Any]) -> Evolution:

@@ -23,6 +23,9 @@ STIFFEST = 7.5
 WIDEST_SPREAD = 3.2
 """Largest standard deviation of a state on the board, in model units: five of them are at the rails."""
 
+LARGEST_ENTRY = 1e150
+"""Largest entry of a matrix, and the inverse of the smallest that it may be: beyond it products are no numbers."""
+
 ASYMMETRY = 1e-9
 """Difference of two opposite entries that is taken for rounding, relative to the largest entry."""
 
@@ -56,8 +59,13 @@ def positive_definite(name: str, values: Any) -> Array:
     if not np.isfinite(matrix).all():
         i, j = np.argwhere(~np.isfinite(matrix))[0]
         raise MatrixError(f"{name}: entry [{i}, {j}] is {matrix[i, j]}; finite numbers are allowed")
+    size = np.abs(matrix).max()
+    if size and not 1 / LARGEST_ENTRY <= size <= LARGEST_ENTRY:
+        raise MatrixError(
+            f"{name}: the largest entry is {size:.6g}; from {1 / LARGEST_ENTRY:g} to {LARGEST_ENTRY:g} is allowed"
+        )
     difference = np.abs(matrix - matrix.T)
-    if difference.max() > ASYMMETRY * np.abs(matrix).max():
+    if difference.max() > ASYMMETRY * size:
         i, j = np.unravel_index(np.argmax(difference), matrix.shape)
         raise MatrixError(
             f"{name}: not symmetric at [{i}, {j}], {matrix[i, j]:.9g} and {matrix[j, i]:.9g}; symmetric is allowed"

@@ -26,6 +26,8 @@ from twin.compute import WATCH_INTERVAL, Call, Cancelled, ClusterError, MissingE
 PIECES_PER_THREAD = 4
 CONNECTING = 5.0
 """Seconds within which a scheduler answers and has a worker."""
+LONGEST_GREETING = 2**20
+"""Bytes of the first message of a scheduler; it takes some hundreds."""
 WITHOUT_WORKERS = 60.0
 """Seconds that a run waits for a worker when all have died."""
 REPORTING = 0.2
@@ -198,16 +200,23 @@ def _knock(address: str) -> None:
     Raises
     ------
     OSError
-        If nothing listens there, or is silent where a scheduler says who it is.
+        If nothing listens there, or does not say who it is as a scheduler does: the length of that comes first.
     ValueError
-        If it is no address.
+        If it is no address, or one that needs certificates and has none.
     """
+    from distributed import Security
     from distributed.comm import get_address_host_port, parse_address
 
     scheme, _ = parse_address(address)
-    with socket.create_connection(get_address_host_port(address), CONNECTING) as line:
-        if scheme == "tcp" and not line.recv(1):
-            raise ConnectionError("it hangs up")
+    with socket.create_connection(get_address_host_port(address), CONNECTING) as line, line.makefile("rb") as incoming:
+        if scheme == "tcp":
+            length = incoming.read(8)
+            if len(length) < 8:
+                raise ConnectionError("it hangs up")
+            if not 0 < int.from_bytes(length, "little") <= LONGEST_GREETING:
+                raise ConnectionError(f"what answers is something else, it says {length!r}")
+    if scheme == "tls" and Security().get_connection_args("client")["ssl_context"] is None:
+        raise ValueError("no certificates for TLS are configured, see distributed.comm.tls of Dask")
 
 
 def _versions() -> dict[str, str]:

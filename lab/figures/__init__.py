@@ -18,7 +18,7 @@ from lab.figures.linear_algebra import draw_determinant, draw_matrix
 from lab.figures.models import draw_train_model_based, draw_transfer
 from lab.figures.photons import draw_dark_counts, draw_photon_kernel
 from lab.figures.series import draw_series
-from lab.figures.style import GREY, NothingToDrawError
+from lab.figures.style import GREY, NothingToDrawError, save_figure
 from lab.figures.switches import draw_switch_curve, draw_switching_times
 
 __all__ = ["FAMILIES", "NothingToDrawError", "draw", "save"]
@@ -54,7 +54,7 @@ def draw(run: Run) -> Figure:
 
 
 def save(run: Run, path: str | os.PathLike) -> Path:
-    """Draw a run into a file whose suffix says the format.
+    """Draw a run into a file whose suffix says the format, .png if it has none.
 
     Raises
     ------
@@ -65,9 +65,7 @@ def save(run: Run, path: str | os.PathLike) -> Path:
     OSError
         If the file cannot be written.
     """
-    target = Path(path)
-    draw(run).savefig(target, dpi=120)
-    return target
+    return save_figure(draw(run), path)
 
 
 FAMILIES: Mapping[str, Callable[[Run, Mapping[str, xr.Dataset]], Figure]] = MappingProxyType(

@@ -29,7 +29,7 @@ from lab.figures.computing import (
     draw_serial_loss_against_observations,
     draw_training_loss,
 )
-from lab.figures.style import GREY
+from lab.figures.style import GREY, save_figure
 
 
 class MissingRunsError(LookupError):
@@ -175,7 +175,7 @@ def find_runs(wanted: Picture, catalogue: Catalogue, chosen: Sequence[str] = ())
 
 
 def save_picture(wanted: Picture, runs: Sequence[Run], path: str | os.PathLike) -> Path:
-    """Draw a picture of runs into a file whose suffix says the format.
+    """Draw a picture of runs into a file whose suffix says the format, .png if it has none.
 
     Raises
     ------
@@ -186,9 +186,7 @@ def save_picture(wanted: Picture, runs: Sequence[Run], path: str | os.PathLike) 
     """
     figure = wanted.draw(runs)
     figure.supxlabel(_origin(runs), fontsize=8, color=GREY, x=0.99, ha="right")
-    target = Path(path)
-    figure.savefig(target, dpi=120)
-    return target
+    return save_figure(figure, path)
 
 
 def _origin(runs: Sequence[Run]) -> str:

@@ -4,6 +4,8 @@ Colours are those of Okabe and Ito, which colour-blind readers can tell apart.
 """
 
 import math
+import os
+from pathlib import Path
 
 import numpy as np
 import xarray as xr
@@ -35,6 +37,14 @@ class NothingToDrawError(ValueError):
 def new_figure(width: float, height: float) -> Figure:
     """Return an empty figure of a size in inches."""
     return Figure(figsize=(width, height), layout="constrained")
+
+
+def save_figure(figure: Figure, path: str | os.PathLike) -> Path:
+    """Write a picture into a file whose suffix says the format, .png if it has none; return where it is."""
+    target = Path(path)
+    target = target if target.suffix else target.with_suffix(".png")
+    figure.savefig(target, dpi=120)
+    return target
 
 
 def axis_label(data: xr.Dataset, key: str, units: str = "") -> str:

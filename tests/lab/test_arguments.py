@@ -1,4 +1,5 @@
 import math
+import pickle
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -245,3 +246,21 @@ def test_a_file_without_an_array_of_numbers_is_refused_in_plain_words(tmp_path, 
     for file in (path, tmp_path / "nosuch.csv"):
         with pytest.raises(click.BadParameter, match="holds no array of numbers"):
             converted(NDArray[np.float64], str(file))
+
+
+@pytest.mark.parametrize("values", [[[1 + 1j]], [["1"]], [[np.datetime64("2026-01-01")]], [(1.0, 2.0)]])
+def test_an_array_of_something_else_than_real_numbers_is_refused(tmp_path, values):
+    path = tmp_path / "a.npy"
+    np.save(path, np.array(values, dtype="f8,f8") if isinstance(values[0], tuple) else np.array(values))
+    with pytest.raises(click.BadParameter, match="holds no array of numbers, but one of"):
+        converted(NDArray[np.float64], str(path))
+
+
+def test_a_file_that_is_empty_an_archive_or_pickled_is_no_array(tmp_path):
+    path = tmp_path / "a.npy"
+    with (tmp_path / "z.npz").open("wb") as archive:
+        np.savez(archive, np.eye(2))
+    for content in (b"", (tmp_path / "z.npz").read_bytes(), pickle.dumps([1.0, 2.0])):
+        path.write_bytes(content)
+        with pytest.raises(click.BadParameter, match="holds no array of numbers"):
+            converted(NDArray[np.float64], str(path))

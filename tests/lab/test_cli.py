@@ -1,5 +1,6 @@
 import json
 import re
+import shlex
 import signal
 import socket
 import subprocess
@@ -407,6 +408,12 @@ def test_a_picture_is_drawn_from_the_runs_that_the_commands_it_prints_have_made(
     assert made.exit_code == 0
     assert made.stdout.strip() == str(path)
     assert path.read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_commands_store_runs_where_the_picture_looks_for_them(tmp_path):
+    directory = tmp_path / "all my runs"
+    (command,) = lab("figure", "bistable_trajectory", "--directory", directory).stdout.splitlines()
+    assert shlex.split(command)[-2:] == ["--directory", str(directory)]
 
 
 def test_pictures_are_listed_by_what_they_show_and_unknown_ones_refused():

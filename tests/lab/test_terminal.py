@@ -211,3 +211,9 @@ def test_a_message_that_cannot_be_shown_is_dropped(monkeypatch, error):
 
     monkeypatch.setattr("sys.stderr", Lost())
     say("the terminal is gone")
+
+
+def test_what_is_said_and_printed_is_no_code_for_pictures(capsys):
+    say("a:b:c [bold]")
+    print_result({"at": ":b:"})
+    assert capsys.readouterr() == ("at  :b:\n", "a:b:c [bold]\n")

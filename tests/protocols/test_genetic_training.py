@@ -167,6 +167,14 @@ def test_a_generation_on_several_boards_is_one_event_with_the_losses_of_one_boar
     assert all([name for name, _ in each.log].count("trigger") >= 3 for each in boards)
 
 
+@pytest.mark.parametrize("twice", [True, False])
+def test_one_board_twice_and_no_board_are_refused_before_anything_is_sent(board, engine, twice):
+    given = "board, board" if twice else "none"
+    with pytest.raises(ArgumentError, match=f"board: {given} given; allowed: one or several, each once"):
+        engine.run(train_genetic([board, board] if twice else [], generations=3, **SHORT))
+    assert board.log == []
+
+
 def test_every_board_is_asked_whether_it_takes_the_settings_before_anything_is_sent(board):
     small = type(board)("board_2")
     small.cells.high = 16

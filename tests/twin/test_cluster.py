@@ -165,6 +165,29 @@ def test_what_listens_but_is_no_scheduler_is_refused(monkeypatch):
         compute.open_executor(f"tcp://127.0.0.1:{mute.getsockname()[1]}")
 
 
+@pytest.mark.parametrize(
+    ("said", "told"), [(b"", "hangs up"), (b"HTTP/1.1 400 Bad Request\r\n", "HTTP/1.1"), (bytes(8), "something else")]
+)
+def test_a_server_of_something_else_is_refused_before_dask_reads_it(said, told):
+    with socket.create_server(("127.0.0.1", 0)) as other:
+
+        def answer():
+            line, _ = other.accept()
+            with line:
+                line.sendall(said)
+
+        answering = threading.Thread(target=answer)
+        answering.start()
+        with pytest.raises(ClusterError, match=f"no Dask scheduler answers at .*{told}"):
+            compute.open_executor(f"tcp://127.0.0.1:{other.getsockname()[1]}")
+        answering.join()
+
+
+def test_a_scheduler_behind_tls_without_certificates_is_refused():
+    with socket.create_server(("127.0.0.1", 0)) as listening, pytest.raises(ClusterError, match="no certificates"):
+        compute.open_executor(f"tls://127.0.0.1:{listening.getsockname()[1]}")
+
+
 def test_a_cluster_without_workers_is_refused(monkeypatch):
     distributed = pytest.importorskip("distributed")
     monkeypatch.setattr(cluster, "CONNECTING", 1.0)

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from lab.figures.style import in_units, in_units_short, prefix, scaled, with_error
+from lab.figures.style import in_units, in_units_short, new_figure, prefix, save_figure, scaled, with_error
 
 
 @pytest.mark.parametrize(
@@ -26,3 +26,10 @@ def test_a_value_is_written_to_the_second_digit_of_its_error():
     assert in_units(2.0004e-3, 6e-7, "eV") == "2.00040 ± 0.00060 meV"
     assert in_units(0.1, 0.002, "") == "0.1000 ± 0.0020"
     assert in_units_short(1.1e-3, "s") == "1.1 ms"
+
+
+@pytest.mark.parametrize(("name", "file"), [("a", "a.png"), ("a.svg", "a.svg")])
+def test_a_picture_lies_where_it_is_said_to(tmp_path, name, file):
+    written = save_figure(new_figure(1, 1), tmp_path / name)
+    assert written == tmp_path / file
+    assert [path.name for path in tmp_path.iterdir()] == [file]
