@@ -32,6 +32,8 @@ PARAMETERS = {
     "quartic": "MOD:QUAR",
 }
 SHORTEST_POLL, LONGEST_POLL = 1e-4, 2e-2
+START_UP = 600.0
+"""Time, s, that a board may keep an operation waiting; one that has just started may still be preparing itself."""
 
 
 class RunShape(NamedTuple):
@@ -303,7 +305,7 @@ class ThermodynamicBoard(ThermodynamicBoardRegisters):
         self,
         command: str | None = None,
         *,
-        deadline: float = 60.0,
+        deadline: float = START_UP,
         progress: Callable[[], None] | None = None,
         permit: Callable[[], None] | None = None,
     ) -> None:

@@ -297,7 +297,8 @@ def parameter_type(annotation: Any, loaders: dict[str, Loader] | None = None) ->
         If values of that type cannot be written on a command line.
     """
     loaders = loaders or {}
-    simple = {int: Integer(), float: Real(), str: click.STRING, bool: click.BOOL, Path: click.Path(path_type=Path)}
+    file = click.Path(path_type=Path, resolve_path=True)
+    simple = {int: Integer(), float: Real(), str: click.STRING, bool: click.BOOL, Path: file}
     origin, members = typing.get_origin(annotation), typing.get_args(annotation)
     if annotation in simple:
         return simple[annotation]

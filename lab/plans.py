@@ -3,6 +3,7 @@
 import ast
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from importlib import import_module
 from importlib.util import find_spec
 from inspect import cleandoc
@@ -61,10 +62,14 @@ def summarise_plans() -> list[PlanSummary]:
 
 
 def _function(module: str, name: str) -> ast.FunctionDef:
+    return next(function for function in _functions(module) if function.name == name)
+
+
+@cache
+def _functions(module: str) -> list[ast.FunctionDef]:
     spec = find_spec(f"protocols.{module}")
     source = Path(str(spec and spec.origin)).read_text(encoding="utf-8")
-    functions = (node for node in ast.parse(source).body if isinstance(node, ast.FunctionDef))
-    return next(function for function in functions if function.name == name)
+    return [node for node in ast.parse(source).body if isinstance(node, ast.FunctionDef)]
 
 
 def _summary(function: ast.FunctionDef) -> PlanSummary:

@@ -227,6 +227,12 @@ def test_help_comes_from_the_parameters_section_only():
     assert "-1,0,1" in help_text
 
 
+def test_a_file_is_named_so_that_it_is_found_from_elsewhere_too(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    named = converted(tuple[Path, Path] | None, "images,../labels")
+    assert named == (tmp_path.resolve() / "images", tmp_path.resolve().parent / "labels")
+
+
 @pytest.mark.parametrize("suffix", [".npy", ".csv"])
 def test_an_array_is_read_from_its_file(tmp_path, suffix):
     matrix, path = np.array([[2.0, 0.25], [0.25, 1.0]]), tmp_path / f"matrix{suffix}"
