@@ -168,6 +168,9 @@ def task_data(arguments: Mapping[str, Any]) -> Classification | None:
         The task is not known, its data are not there, or a file is wrong.
     """
     name = one_of("task", str(arguments["task"]), TASKS)
+    for kind in ("images", "labels"):
+        if arguments.get(kind) and name != "mnist":
+            raise ArgumentError(f"{kind}: files given; task {name} has its own data, those of files are task mnist")
     if name == "cosine":
         return None
     if name == "mnist5000":
@@ -192,6 +195,9 @@ def _digits_from_files(images: list[Path], labels: list[Path]) -> Classification
     test, test_labels, test_size = read_digits(images[1], labels[1])
     if size != test_size:
         raise ArgumentError(f"images: those to train on are {size} pixels, those to be judged on {test_size}")
+    if np.ptp(train_labels) == 0:
+        count, label = len(train_labels), train_labels[0]
+        raise ArgumentError(f"labels: all {count} to train on are {label}; two classes are needed")
     return Classification("mnist", Examples(train, train_labels), Examples(test, test_labels), CLASSES, image=size)
 
 

@@ -7,6 +7,7 @@ import pytest
 from protocols import mnist
 from protocols.arguments import ArgumentError
 from protocols.mnist import IdxFileError, mnist5000, read_digits, read_idx, shifted
+from protocols.tasks import task_data
 
 PIXELS = np.arange(5 * 3 * 4, dtype=np.uint8).reshape(5, 3, 4)
 LABELS = np.array([9, 0, 1, 1, 2], dtype=np.uint8)
@@ -114,3 +115,15 @@ def test_images_move_by_a_pixel_at_most_and_leave_blank_edges():
     gone = shifted(edge.reshape(500, -1), (5, 7), generator).sum(axis=1) == 0
     share, error = gone.mean(), np.sqrt(5 / 9 * 4 / 9 / 500)
     assert abs(share - 5 / 9) < 5 * error
+
+
+def test_images_of_one_class_alone_are_refused(write):
+    images, labels = write("images", idx(PIXELS)), write("labels", idx(np.full(5, 7, dtype=np.uint8)))
+    with pytest.raises(ArgumentError, match="all 5 to train on are 7; two classes are needed"):
+        task_data({"task": "mnist", "images": [images, images], "labels": [labels, labels]})
+
+
+@pytest.mark.parametrize("kind", ["images", "labels"])
+def test_files_are_refused_for_a_task_that_has_data_of_its_own(kind):
+    with pytest.raises(ArgumentError, match=f"{kind}: files given; task cosine has its own data"):
+        task_data({"task": "cosine", kind: ["one", "other"]})
