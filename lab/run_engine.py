@@ -17,6 +17,7 @@ from bluesky.utils import Msg, SigintHandler
 from event_model import DocumentNames, NumpyEncoder
 from threadpoolctl import threadpool_limits
 
+from lab.devices.driver_device import AcquisitionStoppedError
 from lab.journal import Journal
 from lab.station import Station
 
@@ -142,9 +143,22 @@ def _guarded(engine: LabRunEngine) -> Iterator[None]:
             engine.station.safe()
         except ExceptionGroup as unsafe:
             error.add_note(str(unsafe))
-        raise
+        first = _first_failure(error)
+        if first is error:
+            raise
+        raise first from first.__cause__
     if engine.state != "paused":
         engine.station.safe()
+
+
+def _first_failure(error: BaseException) -> BaseException:
+    """Return the failure for whose sake other devices were stopped, where an error only says that one was."""
+    earlier: BaseException | None = error
+    while isinstance(earlier, BaseException):
+        if not isinstance(earlier.__cause__ or earlier, AcquisitionStoppedError):
+            return earlier
+        earlier = earlier.__context__
+    return error
 
 
 def _interruptible(engine: RunEngine) -> AbstractContextManager:

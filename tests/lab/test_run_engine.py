@@ -5,11 +5,12 @@ import bluesky.plans as bp
 import bluesky.preprocessors as bpp
 import numpy as np
 import pytest
-from bluesky.utils import Msg, RunEngineInterrupted
+from bluesky.utils import FailedStatus, Msg, RunEngineInterrupted
 from ophyd.status import Status
 
 from lab import open_station
 from lab.catalogue import open_catalogue
+from lab.devices.driver_device import AcquisitionStoppedError
 from lab.run_engine import MetadataError
 
 
@@ -123,6 +124,34 @@ def test_what_an_abort_stops_makes_the_run_aborted_and_not_failed(engine):
     with pytest.raises(RunEngineInterrupted):
         engine(bpp.finalize_wrapper(plan(), cleanup))
     assert ends == ["abort"]
+
+
+def test_the_failure_is_told_for_whose_sake_other_devices_were_stopped(engine):
+    class Acquiring:
+        parent = None
+
+        def __init__(self, name):
+            self.name = name
+
+        def set(self, _):
+            self.status = Status()
+            return self.status
+
+    broken, sound = Acquiring("broken"), Acquiring("sound")
+
+    def cleanup():
+        sound.status.set_exception(AcquisitionStoppedError("sound: the acquisition was stopped"))
+        yield Msg("wait", None, group="moves")
+
+    def plan():
+        for device in (sound, broken):
+            yield Msg("set", device, 1, group="moves")
+        threading.Timer(0.1, broken.status.set_exception, [OSError("broken: no reply")]).start()
+        yield Msg("wait", None, group="moves")
+
+    with pytest.raises(FailedStatus) as failure:
+        engine(bpp.finalize_wrapper(plan(), cleanup))
+    assert str(failure.value.__cause__) == "broken: no reply"
 
 
 def test_a_full_disk_does_not_keep_a_paused_plan_from_being_aborted(
