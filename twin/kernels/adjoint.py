@@ -22,9 +22,9 @@ import numpy as np
 from numba import float32
 
 from twin.kernels.adjoint_tile import PARTIAL_SUMS, correlate, retreat
-from twin.kernels.block import FULL, HALF, draw, load, new_block, set_coefficients, store, visit_class
+from twin.kernels.block import FULL, HALF, draw, load, new_block, set_coefficients, visit_class
 from twin.kernels.jit import LANES, inlined, kernel, leaf
-from twin.kernels.lanes import aligned
+from twin.kernels.lanes import aligned, store
 from twin.kernels.langevin import sub_steps
 from twin.kernels.tile import COEFFICIENTS, FOUR_CELLS, FOUR_CELLS_LANES, ONE_CELL, ONE_CELL_LANES, Links
 from twin.kernels.topology import BEGIN, CELLS, END, ROW, WEIGHT, WIDE, layout_of

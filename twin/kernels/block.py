@@ -194,11 +194,3 @@ def load(block, first, fields, order, start, state, slot, cells, addresses):  # 
             for lane in range(LANES):
                 block.x[r, lane] = state[min(first + lane, total - 1), order[r]]
     return lanes
-
-
-@leaf
-def store(x, rows, lanes, samples):  # type: ignore[no-untyped-def]
-    """Fill in (lanes, c) samples: some rows of the block, trajectory by trajectory."""
-    for lane in range(lanes):
-        for r in range(rows.shape[0]):
-            samples[lane, r] = x[rows[r], lane]

@@ -1,8 +1,10 @@
 """Trajectories side by side in the lanes of a block: the address of their noise, where they are kept and observed."""
 
+import math
 from typing import NamedTuple
 
 import numpy as np
+from numba import float32
 
 from twin.kernels.jit import LANES, inlined, kernel, leaf
 
@@ -68,16 +70,14 @@ def load_state(x, first, state, begin, total):  # type: ignore[no-untyped-def]
 
 
 @leaf
-def store_state(state, begin, lanes, x, first):  # type: ignore[no-untyped-def]
-    """Write the lanes that hold a trajectory of their own back to where `load_state` found them."""
+def store(x, rows, lanes, samples):  # type: ignore[no-untyped-def]
+    """Fill in (lanes, c) samples: some rows of the block, trajectory by trajectory."""
     for lane in range(lanes):
-        for i in range(x.shape[0]):
-            state[begin + lane, first + i] = x[i, lane]
+        for r in range(rows.shape[0]):
+            samples[lane, r] = x[rows[r], lane]
 
 
 @leaf
-def store_samples(samples, begin, lanes, observation, x, read):  # type: ignore[no-untyped-def]
-    """Write one observation of the cells read to the samples (total, observations, c)."""
-    for lane in range(lanes):
-        for r in range(read.shape[0]):
-            samples[begin + lane, observation, r] = x[read[r], lane]
+def settled(time, settling_time):  # type: ignore[no-untyped-def]
+    """Return the fraction of the applied fields that has settled at a time after the release of the cells."""
+    return float32(1.0 - math.exp(-time / settling_time)) if settling_time > 0 else float32(1)

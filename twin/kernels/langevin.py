@@ -9,15 +9,14 @@ neighbouring half steps of class 0 being joined between two observations; it is 
 cells at once and is of weak order 1.
 """
 
-import math
 from typing import Any, NamedTuple
 
 import numpy as np
 from numba import float32
 
-from twin.kernels.block import FULL, HALF, draw, load, new_block, set_coefficients, store, visit_class
+from twin.kernels.block import FULL, HALF, draw, load, new_block, set_coefficients, visit_class
 from twin.kernels.jit import LANES, kernel, leaf
-from twin.kernels.lanes import Addresses, aligned
+from twin.kernels.lanes import Addresses, aligned, settled, store
 from twin.kernels.tile import COEFFICIENTS
 from twin.kernels.topology import layout_of
 
@@ -61,12 +60,6 @@ def _phase(visit, last, closing):  # type: ignore[no-untyped-def]
 
 
 @leaf
-def _gain(time, settling_time):  # type: ignore[no-untyped-def]
-    """Return the fraction of the applied fields that has settled at a time after the release of the cells."""
-    return float32(1.0 - math.exp(-time / settling_time)) if settling_time > 0 else float32(1)
-
-
-@leaf
 def _move_on(block, other, layout, coefficients, steps, step, time, drawn, resumed, plan):  # type: ignore[no-untyped-def]
     """Advance a block through one interval between observations, in symmetric visits to the classes of its cells."""
     x, y, rail, last = block.x, other, float32(plan.rail), layout.colours - 1
@@ -79,7 +72,7 @@ def _move_on(block, other, layout, coefficients, steps, step, time, drawn, resum
             c = min(visit, 2 * last - visit)
             joined = visit == 2 * last and not closing
             sized = coefficients[FULL if c == last or joined else HALF]
-            gain = _gain(time + (s + _phase(visit, last, closing)) * step, plan.settling_time)
+            gain = settled(time + (s + _phase(visit, last, closing)) * step, plan.settling_time)
             plane, position = draw(block, kind, layout.classes[c], layout.classes[c + 1], drawn[c], resumed[c])
             drawn[c] += 1
             resumed[c] = False

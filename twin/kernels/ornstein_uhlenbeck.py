@@ -23,7 +23,7 @@ import numpy as np
 from numba import float32
 
 from twin.kernels.jit import LANES, kernel, leaf, stack_lanes
-from twin.kernels.lanes import PACK, Addresses, add_row, aligned, load_state, name_lanes, store_samples, store_state
+from twin.kernels.lanes import PACK, Addresses, add_row, aligned, load_state, name_lanes, store
 from twin.kernels.philox import fill_words, words_to_normals
 
 SMALL = 0.125
@@ -297,7 +297,7 @@ def sample_blocks(begin, end, process, plan, state, samples):  # type: ignore[no
             else:
                 _move(moved, x, process.decay[p], process.root[p], xi, process.drive[p], place, n, rail)
             x, moved = moved, x
-            store_samples(samples[p], first_lane, lanes, o - plan.done, x, plan.read)
+            store(x, plan.read, lanes, samples[p, first_lane : first_lane + lanes, o - plan.done])
             plan.observed[item] = o - plan.done + 1
         if state.shape[0]:
-            store_state(state[p], first_lane, lanes, x[:n], 0)
+            store(x, np.arange(n), lanes, state[p, first_lane : first_lane + lanes])

@@ -25,7 +25,7 @@ import numpy as np
 from numba import float32
 
 from twin.kernels.jit import LANES, kernel, leaf, stack_lanes
-from twin.kernels.lanes import Addresses, add_row, aligned, load_state, name_lanes, store_samples, store_state
+from twin.kernels.lanes import Addresses, add_row, aligned, load_state, name_lanes, settled, store
 from twin.kernels.philox import fill_words, words_to_normals
 
 NORMALS_PER_GROUP = 4
@@ -107,12 +107,6 @@ def _refill(block, group, owner, addresses):  # type: ignore[no-untyped-def]
 
 
 @leaf
-def _gain(time, settling_time):  # type: ignore[no-untyped-def]
-    """Return the fraction of the applied fields that has settled at a time after the release of the loops."""
-    return float32(1.0 - math.exp(-time / settling_time)) if settling_time > 0 else float32(1)
-
-
-@leaf
 def _move_on(block, stiffness, weights, noise, mass, steps, step, time, drawn, resumed, owner, plan):  # type: ignore[no-untyped-def]
     """Advance a block through one interval between observations, of which ``drawn`` steps were made before."""
     ratio = step / (2 * mass)
@@ -121,13 +115,13 @@ def _move_on(block, stiffness, weights, noise, mass, steps, step, time, drawn, r
     for s in range(steps):
         if plan.stop[0]:
             return
-        gain = _gain(time + s * step, plan.settling_time)
+        gain = settled(time + s * step, plan.settling_time)
         _kick(block, stiffness, weights, gain, kick if s > 0 else float32(0.5) * kick)
         position = (drawn + s) % NORMALS_PER_GROUP
         if position == 0 or (resumed and s == 0):
             _refill(block, (drawn + s) // NORMALS_PER_GROUP, owner, plan.addresses)
         _drift(block, position, half, friction, noise, rail)
-    _kick(block, stiffness, weights, _gain(time + steps * step, plan.settling_time), float32(0.5) * kick)
+    _kick(block, stiffness, weights, settled(time + steps * step, plan.settling_time), float32(0.5) * kick)
 
 
 @leaf
@@ -170,13 +164,13 @@ def sample_blocks(begin, end, loops, plan, state, samples):  # type: ignore[no-u
         aligned(NORMALS_PER_GROUP * n).view(np.uint32).reshape((NORMALS_PER_GROUP, n, LANES)),
         np.zeros(LANES, np.uint32), np.zeros(LANES, np.uint32),
     )  # fmt: skip
-    noise = np.zeros(n, np.float32)
+    noise, every = np.zeros(n, np.float32), np.arange(n)
     for item in range(begin, end):
         p, first_lane = item // blocks, item % blocks * LANES
         first_steps, first_step = plan.first_steps[p], plan.first_step[p]
         next_steps, next_step = plan.next_steps[p], plan.next_step[p]
         lanes = name_lanes(block.trajectory, block.row, first_lane, total, plan.addresses)
-        owner = plan.addresses.slots[p] * 65536 + np.arange(n)
+        owner = plan.addresses.slots[p] * 65536 + every
         _release(block, first_lane, loops.fields[p], plan)
         if state.shape[0]:
             load_state(block.x[:n], 0, state[p], first_lane, total)
@@ -193,8 +187,8 @@ def sample_blocks(begin, end, loops, plan, state, samples):  # type: ignore[no-u
                 block, loops.stiffness[p], loops.weights[p], noise, loops.mass, steps, step, time, drawn,
                 o == plan.done, owner, plan,
             )  # fmt: skip
-            store_samples(samples[p], first_lane, lanes, o - plan.done, block.x, plan.read)
+            store(block.x, plan.read, lanes, samples[p, first_lane : first_lane + lanes, o - plan.done])
             plan.observed[item] = o - plan.done + 1
         if state.shape[0]:
-            store_state(state[p], first_lane, lanes, block.x[:n], 0)
-            store_state(state[p], first_lane, lanes, block.v, n)
+            store(block.x, every, lanes, state[p, first_lane : first_lane + lanes, :n])
+            store(block.v, every, lanes, state[p, first_lane : first_lane + lanes, n:])
