@@ -22,8 +22,6 @@ from protocols.arguments import (
 from protocols.candidates import Judgement, judge_candidates
 from protocols.genetic_algorithm import (
     WINDOW,
-    classification_loss,
-    function_loss,
     initial_population,
     is_stagnant,
     mutate,
@@ -31,12 +29,13 @@ from protocols.genetic_algorithm import (
     select,
     shrinkage,
 )
-from protocols.learning_rules import softmax
-from protocols.networks import FULL_SCALE, NEURONS, Network, program_arrays
+from protocols.networks import FULL_SCALE, NEURONS, Network
 from protocols.ports import Board
+from protocols.problems import CLASSIFIER_LAYERS, LAYERS, OBSERVATION_TIME, Problem
 from protocols.randomness import noise_seed, stream
 from protocols.record import Record
-from protocols.tasks import CLASSIFICATIONS, FINAL_POINTS, Classification, classification, cosine
+from protocols.tasks import CLASSIFICATIONS, classification
+from protocols.verdicts import judged, save_evaluation
 
 Array = NDArray[np.float64]
 
@@ -50,56 +49,10 @@ LIMITS = {**FULL_SCALE, "bias": 4.0, "readout": 4.0}
 """Where the parameters that selection hardly feels are kept from drifting to, in model units."""
 
 SHOTS = {"reset": 64, "serial": 500}
-OBSERVATION_TIME = {"reset": 1.0, "serial": 0.2}
-LAYERS = {"cosine": (8, 8, 8, 8)}
-CLASSIFIER_LAYERS = (32, 32, 32)
 EXAMPLES: Mapping[str, Mapping[str, Any]] = {
     "train_genetic": {"generations": 3, "population": 10, "inputs": 4, "shots": 8, "final_shots": 16}
 }
 """Arguments of a short run of each plan."""
-
-
-@dataclass(frozen=True, eq=False)
-class Problem:
-    """What the machines are judged by.
-
-    Attributes
-    ----------
-    name : str
-        Name of the task.
-    data : Classification or None
-        The examples of a classification task; None for the cosine.
-    """
-
-    name: str
-    data: Classification | None
-
-    @property
-    def inputs(self) -> int:
-        """Number of inputs."""
-        return self.data.inputs if self.data else 1
-
-    @property
-    def outputs(self) -> int:
-        """Number of outputs."""
-        return self.data.classes if self.data else 1
-
-    def batch(self, seed: int, generation: int, rows: int) -> tuple[Array, NDArray[Any]]:
-        """Return the inputs of one generation and what they should give: values of the function, or classes."""
-        if self.data is None:
-            return cosine(rows)
-        chosen = stream(seed, BATCH, generation).choice(
-            len(self.data.train), min(rows, len(self.data.train)), replace=False
-        )
-        return self.data.train.inputs[chosen], self.data.train.labels[chosen]
-
-    def final(self) -> tuple[Array, NDArray[Any]]:
-        """Return the inputs of the final judgement and what they should give: points, or the test examples."""
-        return (self.data.test.inputs, self.data.test.labels) if self.data else cosine(FINAL_POINTS)
-
-    def losses(self, outputs: Array, target: NDArray[Any]) -> Array:
-        """Return the loss of each individual from outputs of shape (individuals, rows, outputs)."""
-        return classification_loss(outputs, target) if self.data else function_loss(outputs[..., 0], target)
 
 
 @dataclass(frozen=True, eq=False)
@@ -315,11 +268,11 @@ def _evolve(boards: Sequence[Board], evolution: Evolution) -> Plan[dict[str, Any
             readout="statistics",
         )
     for generation in range(evolution.generations):
-        inputs, target = problem.batch(evolution.seed, generation, evolution.inputs)
+        inputs, target = problem.batch(stream(evolution.seed, BATCH, generation), evolution.inputs)
         table = {} if generation and problem.data is None else {"input_table": inputs}
-        judged = yield from _judge(boards, evolution, individuals, len(inputs), tally, **table)
-        losses = problem.losses(judged.outputs, target)
-        fitness = np.where(judged.free, losses, np.inf)
+        judgement = yield from _judge(boards, evolution, individuals, len(inputs), tally, **table)
+        losses = problem.losses(judgement.outputs, target)
+        fitness = np.where(judgement.free, losses, np.inf)
         best = select(fitness, evolution.parents)
         parents = individuals[best]
         history.append(float(losses[best[0]]))
@@ -372,34 +325,26 @@ def _judge(
 ) -> Plan[Judgement]:
     """Run all individuals over the rows of the input table, and add to the tally."""
     seed = noise_seed(evolution.seed, tally.acquisitions)
-    judged = yield from judge_candidates(boards, evolution.network, individuals, rows=rows, noise_seed=seed, **settings)
+    judgement = yield from judge_candidates(
+        boards, evolution.network, individuals, rows=rows, noise_seed=seed, **settings
+    )
     tally.acquisitions += 1
-    tally.board_seconds += judged.board_seconds
+    tally.board_seconds += judgement.board_seconds
     tally.samples += len(individuals) * rows * settings.get("shots", evolution.settings["shots"])
-    return judged
+    return judgement
 
 
 def _final(boards: Sequence[Board], evolution: Evolution, finalists: Array, tally: Tally) -> Plan[dict[str, float]]:
     """Pick the best of the finalists on the final inputs, judge it once more with the final shots, and record it."""
-    problem, network = evolution.problem, evolution.network
+    problem = evolution.problem
     inputs, target = problem.final()
-    judged = yield from _judge(boards, evolution, finalists, len(inputs), tally, input_table=inputs)
-    winner = finalists[select(np.where(judged.free, problem.losses(judged.outputs, target), np.inf), 1)]
-    judged = yield from _judge(boards, evolution, winner, len(inputs), tally, shots=evolution.final_shots)
-    outputs = judged.outputs
-    final = {"final_loss": float(problem.losses(outputs, target)[0])}
-    arrays: dict[str, Any] = {"target": target, "outputs": outputs[0]}
-    if problem.data:
-        probabilities = softmax(outputs[0])
-        predictions = probabilities.argmax(axis=1)
-        final["test_accuracy"] = float(np.mean(predictions == target))
-        arrays = {"labels": target, "predictions": predictions, "probabilities": probabilities}
-    yield from save(
-        Record("evaluation"),
-        **final,
-        **arrays,
-        inputs=inputs,
-        readout=network.readout(winner)[0],
-        **program_arrays(network.program(winner[0])),
-    )
-    return final
+    trial = yield from _judge(boards, evolution, finalists, len(inputs), tally, input_table=inputs)
+    winner = finalists[select(np.where(trial.free, problem.losses(trial.outputs, target), np.inf), 1)]
+    parameters = winner[0]
+    last = yield from _judge(boards, evolution, winner, len(inputs), tally, shots=evolution.final_shots)
+    verdict = judged(evolution, last.outputs[0], target)
+    yield from save_evaluation(evolution, parameters, verdict)
+    return {
+        "final_loss": verdict.loss,
+        **({} if verdict.accuracy is None else {"test_accuracy": verdict.accuracy}),
+    }

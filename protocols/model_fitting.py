@@ -10,11 +10,11 @@ from bluesky.utils import Msg
 from numpy.typing import NDArray
 
 from protocols.acquisition import Plan, save
-from protocols.genetic_training import Problem
 from protocols.learning_rules import AdamState, adam, clip_norm
 from protocols.mnist import shifted
 from protocols.networks import Network
 from protocols.ports import BoardModel
+from protocols.problems import Problem
 from protocols.randomness import stream
 from protocols.record import Record
 from protocols.sample_losses import ensemble_loss, shot_cross_entropy, time_average_loss

@@ -22,10 +22,10 @@ from protocols.arguments import (
     whole,
 )
 from protocols.baselines import judge_baselines
-from protocols.genetic_training import CLASSIFIER_LAYERS, LAYERS, OBSERVATION_TIME, Problem
 from protocols.model_fitting import Fit, fit, gradient_on_model, recipe_for
 from protocols.networks import NEURONS, Network
 from protocols.ports import Board, BoardModel
+from protocols.problems import CLASSIFIER_LAYERS, LAYERS, OBSERVATION_TIME, Problem
 from protocols.randomness import noise_seed
 from protocols.record import Record
 from protocols.tasks import task_data

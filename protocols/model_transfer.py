@@ -17,10 +17,10 @@ from protocols.arguments import (
     one_of,
     whole,
 )
-from protocols.genetic_training import CLASSIFIER_LAYERS, LAYERS
 from protocols.model_fitting import Fit, outputs_on_model
 from protocols.model_training import LARGEST_EPOCHS, TASKS, make_fit, timed_fit
 from protocols.ports import Board, BoardModel
+from protocols.problems import CLASSIFIER_LAYERS, LAYERS
 from protocols.randomness import noise_seed
 from protocols.record import Record
 from protocols.recovery import Effort, Recovery, recover_by_feedback, recover_by_selection, steps_until

@@ -15,7 +15,6 @@ from protocols.model_fitting import LARGEST_GRADIENT, Fit
 from protocols.ports import Board
 from protocols.randomness import noise_seed, stream
 from protocols.record import Record
-from protocols.tasks import cosine
 from protocols.verdicts import Verdict, judge_on_board, measures
 
 Array = NDArray[np.float64]
@@ -84,15 +83,6 @@ class Recovery:
         self.board_seconds.append(self.board_seconds[-1] + seconds)
 
 
-def batch(task: Fit, rows: int, *address: int) -> tuple[Array, NDArray[Any]]:
-    """Return inputs and what they should give: points of a grid, or training examples drawn by an address."""
-    if task.problem.data is None:
-        return cosine(rows)
-    train = task.problem.data.train
-    chosen = stream(task.seed, BATCH, *address).choice(len(train), min(rows, len(train)), replace=False)
-    return np.asarray(train.inputs[chosen], dtype=float), train.labels[chosen]
-
-
 def recover_by_selection(
     board: Board,
     task: Fit,
@@ -137,7 +127,7 @@ def recover_by_selection(
         generator = stream(task.seed, GENETIC_TASK, MUTATION, generation)
         scale = mutation_scale(network.fan_in, spread)
         candidates = network.clipped(mutate(generator, chosen, population, scale))
-        inputs, target = batch(task, effort.rows, GENETIC_TASK, generation)
+        inputs, target = task.problem.batch(stream(task.seed, BATCH, GENETIC_TASK, generation), effort.rows)
         judged = yield from judge_candidates(
             [board],
             network,
@@ -186,7 +176,7 @@ def recover_by_feedback(
     optimiser = AdamState.start(network.size)
     parameters = recovery.programs[-1]
     for step in range(effort.steps):
-        inputs, target = batch(task, effort.rows, FEEDBACK_TASK, step)
+        inputs, target = task.problem.batch(stream(task.seed, BATCH, FEEDBACK_TASK, step), effort.rows)
         seconds = yield from measure(
             board,
             noise_seed=noise_seed(task.seed, 1000 * FEEDBACK_TASK + step),

@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 
 from protocols.acquisition import Plan, board_settings, configure, measure, save
 from protocols.learning_rules import softmax
-from protocols.model_fitting import Fit
 from protocols.networks import program_arrays
 from protocols.ports import Board
+from protocols.problems import Learning
 from protocols.readout import Readout
 from protocols.record import Record
 
@@ -55,20 +55,20 @@ def judging_settings(arguments: Mapping[str, Any]) -> dict[str, Any]:
     )
 
 
-def deploy(board: Board, task: Fit, settings: Mapping[str, Any]) -> Plan[None]:
+def deploy(board: Board, task: Learning, settings: Mapping[str, Any]) -> Plan[None]:
     """Configure a board for the machine of a task."""
     network = task.network
     yield from configure(board, cells=network.cells, inputs=network.inputs, **settings, projections=None)
 
 
-def judge_on_board(board: Board, task: Fit, parameters: Array, *, shots: int, seed: int) -> Plan[Verdict]:
+def judge_on_board(board: Board, task: Learning, parameters: Array, *, shots: int, seed: int) -> Plan[Verdict]:
     """Run a machine on a board that is configured for it, and judge what it gave.
 
     Parameters
     ----------
     board : Board
         The board.
-    task : Fit
+    task : Learning
         What is to be learnt, and by which machine.
     parameters : ndarray, shape (parameters,)
         Of the machine.
@@ -100,7 +100,9 @@ def judge_on_board(board: Board, task: Fit, parameters: Array, *, shots: int, se
     return judged(task, Readout(network.readout(parameters)).outputs(means), target, len(inputs) * shots, seconds)
 
 
-def judged(task: Fit, outputs: Array, target: NDArray[Any], samples: int = 0, board_seconds: float = 0.0) -> Verdict:
+def judged(
+    task: Learning, outputs: Array, target: NDArray[Any], samples: int = 0, board_seconds: float = 0.0
+) -> Verdict:
     """Judge outputs, shape (rows, outputs), by what they should be."""
     loss = float(task.problem.losses(outputs[np.newaxis], target)[0])
     accuracy = float(np.mean(outputs.argmax(axis=1) == target)) if task.problem.data else None
@@ -112,7 +114,7 @@ def measures(verdict: Verdict) -> dict[str, float]:
     return {"loss": verdict.loss} | ({} if verdict.accuracy is None else {"accuracy": verdict.accuracy})
 
 
-def save_evaluation(task: Fit, parameters: Array, verdict: Verdict, **more: Any) -> Plan[None]:
+def save_evaluation(task: Learning, parameters: Array, verdict: Verdict, **more: Any) -> Plan[None]:
     """Save the program with what it gave in the last verdict."""
     inputs, target = task.problem.final()
     arrays: dict[str, Any] = {"target": target}

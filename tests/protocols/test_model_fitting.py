@@ -3,9 +3,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from protocols.genetic_training import Problem
 from protocols.model_fitting import RECIPES, Fit, Stage, fit, gradient_on_model, outputs_on_model
 from protocols.networks import Network
+from protocols.problems import Problem
 from protocols.record import Record
 from protocols.tasks import Classification, Examples, classification
 

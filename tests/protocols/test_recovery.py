@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from protocols.acquisition import recorded
-from protocols.genetic_training import Problem
 from protocols.model_fitting import RECIPES, Fit
 from protocols.networks import Network
+from protocols.problems import Problem
 from protocols.record import Record
 from protocols.recovery import (
     Effort,
