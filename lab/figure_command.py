@@ -36,8 +36,8 @@ def figure(name: str | None, path: Path | None, runs: tuple[str, ...], directory
     except gallery.MissingRunsError as missing:
         say(f"lab: no picture {name}: {missing}{'; these make it:' if missing.commands else ''}")
         where = "" if directory is None else f" --directory {shlex.quote(str(directory))}"
-        for command in missing.commands:
-            click.echo(f"{command}{where}")
+        if missing.commands:
+            click.echo(" &&\n".join(f"{command}{where}" for command in missing.commands))
         return BAD_ARGUMENT
     say(f"drawn from {', '.join(f'{run.uid[:8]} ({run.plan})' for run in found)}")
     click.echo(gallery.save_picture(wanted, found, path or Path(f"{name.replace('-', '_')}.png")))

@@ -9,12 +9,11 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from lab.catalogue import Run
-from lab.figures.style import BLUE, CYCLE, GREY, new_figure, points_with_errors
+from lab.figures.style import BLUE, CYCLE, GREY, MU, new_figure, points_with_errors
 from protocols.equilibrium import equilibrium_moments, potential
 
 MEAN, VARIANCE = range(2)
 LABELS = ("mean activity (model units)", "variance (model units\N{SUPERSCRIPT TWO})")
-MU = "\N{GREEK SMALL LETTER MU}"
 FINE = 201
 
 

@@ -13,11 +13,10 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from lab.catalogue import Run
-from lab.figures.style import BLUE, CYCLE, GREY, ORANGE, new_figure
+from lab.figures.style import BLUE, CYCLE, GREY, MU, ORANGE, new_figure
 
 Array = NDArray[np.float64]
 
-MU = "\N{GREEK SMALL LETTER MU}"
 SMOOTHED = 25
 """Generations over which a loss is averaged."""
 PANELS = 4

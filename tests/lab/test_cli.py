@@ -410,6 +410,13 @@ def test_a_picture_is_drawn_from_the_runs_that_the_commands_it_prints_have_made(
     assert path.read_bytes().startswith(b"\x89PNG")
 
 
+def test_a_command_that_fails_keeps_those_that_need_its_run_from_running():
+    train, judge = lab("figure", "loss_against_shots").stdout.splitlines()
+    assert train.startswith("lab run train_model_based ")
+    assert train.endswith(" &&")
+    assert judge.startswith("lab run loss_curve --run last ")
+
+
 def test_the_commands_store_runs_where_the_picture_looks_for_them(tmp_path):
     directory = tmp_path / "all my runs"
     (command,) = lab("figure", "bistable_trajectory", "--directory", directory).stdout.splitlines()
