@@ -36,8 +36,6 @@ TEST_CURRENTS = {21.0: 0.1, 210.0: 1e-2, 2.1e3: 1e-3, 2.1e4: 1e-4, 2.1e5: 1e-5, 
 """Current in A that each range of the resistance, in Ohm, is measured with where that is automatic."""
 WORDS = {"VOLT": "VOLT:DC", "CURR": "CURR:DC", "RES": "RES"}
 _SPELLINGS = {"VOLTAGE": "VOLT", "VOLT": "VOLT", "CURRENT": "CURR", "CURR": "CURR", "RESISTANCE": "RES", "RES": "RES"}
-_FUNCTION = Choice("VOLTage", "CURRent", "RESistance")
-
 OVER_RANGE, FILTERED, FRONT, HELD_BACK = 1 << 0, 1 << 1, 1 << 2, 1 << 3
 MEASURED = {"VOLT": 1 << 11, "CURR": 1 << 12, "RES": 1 << 13}
 SOURCED = {"VOLT": 1 << 14, "CURR": 1 << 15}

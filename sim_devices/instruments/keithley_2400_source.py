@@ -29,8 +29,6 @@ VOLTAGE_RANGES = (0.21, 2.1, 21.0, 210.0)
 """Full scales, V."""
 CURRENT_RANGES = (1.05e-6, 1.05e-5, 1.05e-4, 1.05e-3, 1.05e-2, 0.105, 1.05)
 """Full scales, A."""
-CURRENT_AT_HIGH_VOLTAGE = 0.105
-"""Largest current above 21 V, A."""
 SETTLED = 1 / 60
 """Window in s over which the load is looked at when the source is set."""
 MEASUREMENT_ERRORS: Mapping[int, tuple[str, int]] = {

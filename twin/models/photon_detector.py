@@ -27,7 +27,6 @@ MAXIMUM_STAMPS = 2**27
 """Time stamps of one stream."""
 CHUNK = 2**18
 """Events in memory at a time while only counts are kept."""
-FRACTIONS = ("efficiency", "afterpulse_probability")
 
 
 class StampMemoryError(MemoryError):
