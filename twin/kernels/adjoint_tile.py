@@ -23,22 +23,22 @@ from twin.kernels.tile import (
     SLOPE_1,
     SLOPE_2,
     STEP,
-    _Emitter,
-    _Vector,
+    Emitter,
+    Vector,
 )
 
 PARTIAL_SUMS = FOUR_CELLS[2]
 """Partial sums in a row: the lanes of a vector."""
 
 
-def _within(x: _Vector, rail: _Vector, value: _Vector) -> _Vector:
+def _within(x: Vector, rail: Vector, value: Vector) -> Vector:
     """Return a value where -rail < x < rail, else 0."""
     builder = x.builder
     above, below = (builder.fcmp_ordered(sign, x.value, edge.value) for sign, edge in ((">", -rail), ("<", rail)))
-    return _Vector(builder, builder.select(builder.and_(above, below), value.value, value.constant(0.0).value))
+    return Vector(builder, builder.select(builder.and_(above, below), value.value, value.constant(0.0).value))
 
 
-def _step_back(x: _Vector, after: _Vector, passed: _Vector, c: list[_Vector]) -> tuple[_Vector, _Vector]:
+def _step_back(x: Vector, after: Vector, passed: Vector, c: list[Vector]) -> tuple[Vector, Vector]:
     """Return the derivative by the field of a sub-step, and what of that by the state is lost on the way back.
 
     Parameters
@@ -82,7 +82,7 @@ def retreat(_typing_context, shape, links, lane, coefficients, rail, history, af
 
     def codegen(context, builder, _signature, arguments):  # type: ignore[no-untyped-def]
         _, links_value, lane, c, rail, kept, after, before, *arrays = arguments
-        emit = _Emitter(context, builder, shape, links, links_value, lane)
+        emit = Emitter(context, builder, shape, links, links_value, lane)
         kinds = own, field, pull, x
         alone, total, now, state = (emit.data(kind, array) for kind, array in zip(kinds, arrays, strict=True))
         c, kept, rail = emit.data(coefficients, c), emit.data(history, kept), emit.spread(rail)
@@ -121,7 +121,7 @@ def correlate(_typing_context, shape, links, pull, x, sums):  # type: ignore[no-
 
     def codegen(context, builder, _signature, arguments):  # type: ignore[no-untyped-def]
         _, links_value, *arrays = arguments
-        emit = _Emitter(context, builder, shape, links, links_value, context.get_constant(types.intp, 0))
+        emit = Emitter(context, builder, shape, links, links_value, context.get_constant(types.intp, 0))
         ours, theirs, kept = (emit.data(kind, array) for kind, array in zip((pull, x, sums), arrays, strict=True))
         cells, width = emit.cells, emit.lanes
         vector = ir.VectorType(ir.FloatType(), width)
@@ -136,7 +136,7 @@ def correlate(_typing_context, shape, links, pull, x, sums):  # type: ignore[no-
                 builder.gep(kept, [builder.mul(builder.add(first, constant(q)), constant(width))]) for q in range(cells)
             ]
             pointers = [builder.bitcast(place, vector.as_pointer()) for place in places]
-            totals = [_Vector(builder, builder.load(pointer, align=4)) for pointer in pointers]
+            totals = [Vector(builder, builder.load(pointer, align=4)) for pointer in pointers]
             for v in range(LANES // width):
                 value = emit.load(theirs, 0, v, neighbour)
                 totals = [emit.load(ours, q, v).times_plus(value, total) for q, total in enumerate(totals)]

@@ -5,8 +5,8 @@
                  +------------+------------+
         cell 0   |  a[0, 0]   |  a[0, 1]   |      a[q, v] = gain field[q, v] + sum_k weights[k, q] x[neighbours[k], v]
         cell 1   |  a[1, 0]   |  a[1, 1]   |
-        cell 2   |  a[2, 0]   |  a[2, 1]   |      `couple` stores these fields on the cells; `advance` turns them into
-        cell 3   |  a[3, 0]   |  a[3, 1]   |      the next step of the cells, noise included, and stores that.
+        cell 2   |  a[2, 0]   |  a[2, 1]   |      `advance` turns these fields into the next step of the cells, noise
+        cell 3   |  a[3, 0]   |  a[3, 1]   |      included, and stores that.
                  +------------+------------+
 
 As in a kernel of matrix products, a neighbour is loaded once for all cells of a tile and a weight once for all its
@@ -99,73 +99,77 @@ FOUR_CELLS_LANES, ONE_CELL_LANES = _FEW * _LANES, _MANY * _LANES
 """Trajectories in them."""
 
 
-class _Vector:
+class Vector:
     """A vector in a register, of floats or of 32-bit words; an operation on it emits an instruction."""
 
     def __init__(self, builder: Any, value: Any) -> None:
         self.builder, self.value = builder, value
 
-    def _new(self, value: Any) -> "_Vector":
-        return _Vector(self.builder, value)
+    def _new(self, value: Any) -> "Vector":
+        return Vector(self.builder, value)
 
-    def constant(self, number: float) -> "_Vector":
+    def constant(self, number: float) -> "Vector":
         """Return a number in every lane."""
         return self._new(ir.Constant(self.value.type, [number] * self.value.type.count))
 
-    def __add__(self, other: "_Vector") -> "_Vector":
+    def __add__(self, other: "Vector") -> "Vector":
         return self._new(self.builder.fadd(self.value, other.value))
 
-    def __sub__(self, other: "_Vector") -> "_Vector":
+    def __sub__(self, other: "Vector") -> "Vector":
         return self._new(self.builder.fsub(self.value, other.value))
 
-    def __mul__(self, other: "_Vector") -> "_Vector":
+    def __mul__(self, other: "Vector") -> "Vector":
         return self._new(self.builder.fmul(self.value, other.value))
 
-    def __truediv__(self, other: "_Vector") -> "_Vector":
+    def __truediv__(self, other: "Vector") -> "Vector":
         return self._new(self.builder.fdiv(self.value, other.value))
 
-    def __neg__(self) -> "_Vector":
+    def __neg__(self) -> "Vector":
         return self._new(self.builder.fneg(self.value))
 
-    def times_plus(self, factor: "_Vector", summand: "_Vector") -> "_Vector":
+    def times_plus(self, factor: "Vector", summand: "Vector") -> "Vector":
         """Return self factor + summand, rounded once where the machine can do that."""
         kind = self.value.type
         name = f"llvm.fmuladd.v{kind.count}f32"
         function = cgutils.get_or_insert_function(self.builder.module, ir.FunctionType(kind, [kind] * 3), name)
         return self._new(self.builder.call(function, [self.value, factor.value, summand.value]))
 
-    def at_least(self, other: "_Vector") -> "_Vector":
+    def at_least(self, other: "Vector") -> "Vector":
+        """Return the larger of two in every lane."""
         above = self.builder.fcmp_ordered(">", self.value, other.value)
         return self._new(self.builder.select(above, self.value, other.value))
 
-    def at_most(self, other: "_Vector") -> "_Vector":
+    def at_most(self, other: "Vector") -> "Vector":
+        """Return the smaller of two in every lane."""
         below = self.builder.fcmp_ordered("<", self.value, other.value)
         return self._new(self.builder.select(below, self.value, other.value))
 
-    def __lshift__(self, other: "_Vector") -> "_Vector":
+    def __lshift__(self, other: "Vector") -> "Vector":
         return self._new(self.builder.shl(self.value, other.value))
 
-    def __and__(self, mask: int) -> "_Vector":
+    def __and__(self, mask: int) -> "Vector":
         return self._new(self.builder.and_(self.value, self.constant(mask).value))
 
-    def as_floats(self) -> "_Vector":
+    def as_floats(self) -> "Vector":
+        """Return the bits of words as floats."""
         return self._new(self.builder.bitcast(self.value, ir.VectorType(ir.FloatType(), self.value.type.count)))
 
-    def if_zero(self, yes: "_Vector", no: "_Vector") -> "_Vector":
+    def if_zero(self, yes: "Vector", no: "Vector") -> "Vector":
+        """Return one vector where a word is 0, else the other."""
         zero = self.builder.icmp_unsigned("==", self.value, self.constant(0).value)
         return self._new(self.builder.select(zero, yes.value, no.value))
 
-    def with_sign_of(self, words: "_Vector") -> "_Vector":
+    def with_sign_of(self, words: "Vector") -> "Vector":
         """Return a vector of floats that change sign where the first bit of a word is set."""
         sign = (words & 0x80000000).value
         return self._new(self.builder.xor(self.builder.bitcast(self.value, sign.type), sign)).as_floats()
 
 
-Grid = dict[tuple[int, int], _Vector]
+Grid = dict[tuple[int, int], Vector]
 """A vector for each cell and vector of a tile."""
 
 
-class _Emitter:
+class Emitter:
     """Emits what one tile does."""
 
     def __init__(self, context: Any, builder: Any, shape: Any, links_kind: Any, links: Any, lane: Any) -> None:
@@ -176,6 +180,7 @@ class _Emitter:
         self.neighbours, self.weights = self.data(links_kind[0], neighbours), self.data(links_kind[1], weights)
 
     def data(self, kind: Any, array: Any) -> Any:
+        """Return the pointer to the data of an array."""
         return self.context.make_array(kind)(self.context, self.builder, array).data
 
     def _index(self, number: int) -> Any:
@@ -191,24 +196,27 @@ class _Emitter:
         kind = ir.VectorType(data.type.pointee, self.lanes)
         return self.builder.bitcast(self.builder.gep(data, [place]), kind.as_pointer())
 
-    def load(self, data: Any, q: int, v: int, row: Any = None) -> _Vector:
+    def load(self, data: Any, q: int, v: int, row: Any = None) -> Vector:
+        """Return vector v of cell q of the tile, or of a row of (n, LANES) numbers and those after it."""
         pointer = self._pointer(data, self.row if row is None else row, q, v)
-        return _Vector(self.builder, self.builder.load(pointer, align=4 * self.lanes))
+        return Vector(self.builder, self.builder.load(pointer, align=4 * self.lanes))
 
-    def store(self, vector: _Vector, data: Any, q: int, v: int) -> None:
+    def store(self, vector: Vector, data: Any, q: int, v: int) -> None:
+        """Store vector v of cell q of the tile."""
         self.builder.store(vector.value, self._pointer(data, self.row, q, v), align=4 * self.lanes)
 
-    def spread(self, scalar: Any) -> _Vector:
+    def spread(self, scalar: Any) -> Vector:
         """Return a scalar in every lane."""
         nothing = ir.Constant(ir.VectorType(scalar.type, self.lanes), ir.Undefined)
         first = self.builder.insert_element(nothing, scalar, ir.IntType(32)(0))
         order = ir.Constant(ir.VectorType(ir.IntType(32), self.lanes), [0] * self.lanes)
-        return _Vector(self.builder, self.builder.shuffle_vector(first, nothing, order))
+        return Vector(self.builder, self.builder.shuffle_vector(first, nothing, order))
 
-    def spread_item(self, data: Any, place: Any) -> _Vector:
+    def spread_item(self, data: Any, place: Any) -> Vector:
+        """Return one number of an array in every lane."""
         return self.spread(self.builder.load(self.builder.gep(data, [place])))
 
-    def coefficient(self, data: Any, q: int, k: int) -> _Vector:
+    def coefficient(self, data: Any, q: int, k: int) -> Vector:
         """Return coefficient k of cell q in every lane."""
         return self.spread_item(data, self._sum(self.row, COEFFICIENTS, q * COEFFICIENTS + k))
 
@@ -222,11 +230,11 @@ class _Emitter:
             weight = builder.add(self.weight, self._sum(loop.index, self.cells))
             weights = [self.spread_item(self.weights, builder.add(weight, self._index(q))) for q in range(self.cells)]
             for q, v in self.places:
-                before = _Vector(builder, builder.load(sums[q, v]))
+                before = Vector(builder, builder.load(sums[q, v]))
                 builder.store(weights[q].times_plus(values[v], before).value, sums[q, v])
-        return {place: _Vector(builder, builder.load(total)) for place, total in sums.items()}
+        return {place: Vector(builder, builder.load(total)) for place, total in sums.items()}
 
-    def noise(self, kind: Any, data: Any, position: Any, deviation: _Vector, q: int, v: int) -> _Vector:
+    def noise(self, kind: Any, data: Any, position: Any, deviation: Vector, q: int, v: int) -> Vector:
         """Return noise of a kind and a standard deviation."""
         drawn = self.load(data, q, v)
         if kind is Variates:
@@ -241,7 +249,7 @@ class _Emitter:
         return deviation.with_sign_of(words)
 
 
-def _step(scheme: Any, x: _Vector, field: _Vector, noise: _Vector, c: list[_Vector]) -> _Vector:
+def _step(scheme: Any, x: Vector, field: Vector, noise: Vector, c: list[Vector]) -> Vector:
     """Return where a cell is after a step in a field."""
     pull = x.times_plus(x.times_plus(c[FORCE_3], c[FORCE_2]), c[FORCE_1])
     move = c[STEP].times_plus((-x).times_plus(pull, field), noise)
@@ -252,33 +260,6 @@ def _step(scheme: Any, x: _Vector, field: _Vector, noise: _Vector, c: list[_Vect
         return x + move / divisor
     one, two = x.constant(1.0), x.constant(2.0)
     return x + move * (two - divisor).at_least(one) / divisor.at_least(one)
-
-
-@intrinsic(prefer_literal=True)
-def couple(_typing_context, shape, links, lane, gain, field, x, out):  # type: ignore[no-untyped-def]  # noqa: ARG001
-    """Store gain field + sum of weights x of a tile, whose first trajectory is ``lane``, in ``out``.
-
-    Parameters
-    ----------
-    shape
-        FOUR_CELLS or ONE_CELL.
-    links
-        A `Links`.
-    field, x, out
-        (n, LANES) float32 on cache lines; ``field`` and ``out`` may be the same.
-    """
-
-    def codegen(context, builder, _signature, arguments):  # type: ignore[no-untyped-def]
-        _, links_value, lane, gain, *arrays = arguments
-        emit = _Emitter(context, builder, shape, links, links_value, lane)
-        applied, values, sums = (emit.data(kind, array) for kind, array in zip((field, x, out), arrays, strict=True))
-        settled = emit.spread(gain)
-        fields = {(q, v): settled * emit.load(applied, q, v) for q, v in emit.places}
-        for (q, v), total in emit.add_couplings(fields, values).items():
-            emit.store(total, sums, q, v)
-        return context.get_dummy_value()
-
-    return types.void(shape, links, lane, types.float32, field, x, out), codegen
 
 
 @intrinsic(prefer_literal=True)
@@ -310,7 +291,7 @@ def advance(_typing_context, shape, scheme, kind, links, lane, gain, field, coef
 
     def codegen(context, builder, _signature, arguments):  # type: ignore[no-untyped-def]
         _, _, _, links_value, lane, gain, applied, c, drawn, position, rail, before, after = arguments
-        emit = _Emitter(context, builder, shape, links, links_value, lane)
+        emit = Emitter(context, builder, shape, links, links_value, lane)
         applied, c, drawn = emit.data(field, applied), emit.data(coefficients, c), emit.data(noise, drawn)
         before, after = emit.data(x, before), emit.data(y, after)
         settled, rail = emit.spread(gain), emit.spread(rail)

@@ -34,7 +34,6 @@ from twin.kernels.tile import (
     Symbols,
     Variates,
     advance,
-    couple,
 )  # fmt: skip
 from twin.models.network import sample_network
 
@@ -45,7 +44,7 @@ WIDE_4, WIDE_8, WIDE_16 = (4, 2, 4), (4, 2, 8), (4, 4, 16)
 
 
 def runner(shape):
-    """Advance four cells, rows FIRST onwards, in every lane, in tiles of a shape; or couple them."""
+    """Advance four cells, rows FIRST onwards, in every lane, in tiles of a shape."""
     cells, lanes = shape[0], shape[1] * shape[2]
 
     @njit
@@ -57,14 +56,7 @@ def runner(shape):
                     shape, scheme, kind, links, lane, gain, field, coefficients, noise, POSITION, RAIL, x, y
                 )  # fmt: skip
 
-    @njit
-    def run_couple(neighbours, weights, gain, field, x, out):
-        for q in range(0, ROWS, cells):
-            links = Links(neighbours, weights, FIRST + q, 0, neighbours.shape[0], q * neighbours.shape[0])
-            for lane in range(0, LANES, lanes):
-                couple(shape, links, lane, gain, field, x, out)
-
-    return run, run_couple
+    return run
 
 
 def packed(weights, shape):
@@ -122,7 +114,7 @@ def test_a_step_is_that_of_the_reference(scheme, kind):
     set_coefficients(coefficients, stiffness, np.full(CELLS, 0.3), np.arange(CELLS), 0.2, implicit)
     expected = reference(scheme, kind, neighbours, weights, 0.6, block.field, coefficients[0], block.words[1], block.x)
     assert (np.abs(expected) == RAIL).any()
-    for shape, (run, _) in zip((FOUR_CELLS, ONE_CELL), MACHINE, strict=True):
+    for shape, run in zip((FOUR_CELLS, ONE_CELL), MACHINE, strict=True):
         y = new_block(CELLS).x
         arrays = neighbours, packed(weights, shape), float32(0.6), block.field, coefficients[0], block.words[1], block.x
         run(scheme, kind, *arrays, y)
@@ -135,7 +127,7 @@ def test_tiles_of_one_cell_and_of_four_give_the_same_bits():
     block, stiffness, coefficients, neighbours, weights = problem(convex=False)
     set_coefficients(coefficients, stiffness, np.full(CELLS, 0.3), np.arange(CELLS), 0.2, True)
     results = []
-    for shape, (run, _) in zip((FOUR_CELLS, ONE_CELL), MACHINE, strict=True):
+    for shape, run in zip((FOUR_CELLS, ONE_CELL), MACHINE, strict=True):
         y = new_block(CELLS).x
         arrays = neighbours, packed(weights, shape), float32(1), block.field, coefficients[0], block.words[0], block.x
         run(Implicit(), Symbols(), *arrays, y)
@@ -150,7 +142,7 @@ def test_the_step_for_convex_cells_is_the_general_one_bit_for_bit():
     for scheme in (Implicit(), ConvexImplicit()):
         y = new_block(CELLS).x
         arrays = neighbours, packed(weights, FOUR_CELLS), float32(1), block.field, coefficients[0], block.words[0]
-        MACHINE[0][0](scheme, Symbols(), *arrays, block.x, y)
+        MACHINE[0](scheme, Symbols(), *arrays, block.x, y)
         results.append(y)
     np.testing.assert_array_equal(*results)
 
@@ -163,20 +155,10 @@ def test_vectors_of_any_width_give_the_same_bits():
     for shape in (WIDE_4, WIDE_8, WIDE_16):
         y = new_block(CELLS).x
         arrays = neighbours, packed(weights, shape), float32(1), block.field, coefficients[0], block.words[0], block.x
-        runner(shape)[0](Implicit(), Symbols(), *arrays, y)
+        runner(shape)(Implicit(), Symbols(), *arrays, y)
         results.append(y)
     np.testing.assert_array_equal(results[0], results[1])
     np.testing.assert_array_equal(results[0], results[2])
-
-
-@pytest.mark.parametrize("which", [0, 1], ids=["four cells", "one cell"])
-def test_couplings_alone_are_a_product_of_matrices(which):
-    shape, (_, run_couple) = (FOUR_CELLS, ONE_CELL)[which], MACHINE[which]
-    block, _, _, neighbours, weights = problem()
-    out = new_block(CELLS).x
-    run_couple(neighbours, packed(weights, shape), float32(0.5), block.field, block.x, out)
-    expected = 0.5 * block.field[FIRST : FIRST + ROWS] + weights.T.astype(float) @ block.x[neighbours]
-    np.testing.assert_allclose(out[FIRST : FIRST + ROWS], expected, rtol=0, atol=2e-6)
 
 
 def layers():
