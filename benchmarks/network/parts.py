@@ -13,11 +13,13 @@ import numpy as np
 from measuring import ROUNDS, NotInstalledError, Row, least_time, least_times
 from network.board import Board
 from network.compiled import library
+from numba import types
+from numba.extending import intrinsic
 
 from twin.kernels.block import Block, draw, new_block, set_coefficients, visit_class
 from twin.kernels.jit import LANES
 from twin.kernels.lanes import aligned
-from twin.kernels.tile import COEFFICIENTS, FOUR_CELLS, FOUR_CELLS_LANES, Euler, Links, Signs, couple
+from twin.kernels.tile import COEFFICIENTS, FOUR_CELLS, FOUR_CELLS_LANES, Emitter, Euler, Links, Signs
 from twin.kernels.topology import BEGIN, END, ROW, TILE, WEIGHT, Layout, lay_out, layout_of
 
 STEPS = 20_000
@@ -25,6 +27,23 @@ STEP = 1e-3
 RAIL = np.float32(16)
 OTHER_MULTIPLY_ADDS = 4
 """Of a step of a cell, beside one for each neighbour: three of the force, one of the update."""
+
+
+@intrinsic(prefer_literal=True)
+def _couple(_typing_context, shape, links, lane, field, x, out):  # type: ignore[no-untyped-def]
+    """Store the fields of a tile, applied and of its couplings, as the tile sums them before it steps."""
+
+    def codegen(context, builder, _signature, arguments):  # type: ignore[no-untyped-def]
+        _, links_value, lane, *arrays = arguments
+        emit = Emitter(context, builder, shape, links, links_value, lane)
+        applied, values, sums = (emit.data(kind, array) for kind, array in zip((field, x, out), arrays, strict=True))
+        fields = {(q, v): emit.load(applied, q, v) for q, v in emit.places}
+        for (q, v), total in emit.add_couplings(fields, values).items():
+            emit.store(total, sums, q, v)
+        return context.get_dummy_value()
+
+    return types.void(shape, links, lane, field, x, out), codegen
+
 
 _compiled = numba.njit(nogil=True, error_model="numpy", fastmath={"contract"})
 
@@ -48,7 +67,7 @@ def _couplings(block, other, layout, steps):  # type: ignore[no-untyped-def]
         for t in range(class_tiles[1]):
             links = Links(neighbours, weights, tiles[t, ROW], tiles[t, BEGIN], tiles[t, END], tiles[t, WEIGHT])
             for lane in range(0, LANES, FOUR_CELLS_LANES):
-                couple(FOUR_CELLS, links, lane, np.float32(1), block.field, block.x, other)
+                _couple(FOUR_CELLS, links, lane, block.field, block.x, other)
 
 
 @_compiled
