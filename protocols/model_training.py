@@ -118,10 +118,12 @@ def train_model_based(
     classes = task != "cosine"
     if one_of("sampling", sampling, ("reset", "serial")) == "serial" and classes:
         raise ArgumentError("sampling: 'serial' is not allowed for classes; allowed: reset")
+    if whole("split", split, 0, 3) and task != "mnist5000":
+        raise ArgumentError(f"split: {split} is not allowed for task {task}; only mnist5000 has splits")
     arguments: dict[str, Any] = {
         "task": one_of("task", task, TASKS),
         "sampling": sampling,
-        "split": whole("split", split, 0, 3),
+        "split": split,
         "images": None if images is None else [str(path) for path in images],
         "labels": None if labels is None else [str(path) for path in labels],
         "epochs": None if epochs is None else whole("epochs", epochs, 1, LARGEST_EPOCHS),
