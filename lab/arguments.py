@@ -182,7 +182,7 @@ def plan_options(plan: Callable[..., Any], loaders: dict[str, Loader] | None = N
     Parameters
     ----------
     plan : callable
-        A plan; ``md`` and ``seed`` are left to the command line itself.
+        A plan; ``md``, ``seed`` and ``continued`` are left to the command line itself.
     loaders : dict of str to callable, optional
         For annotations whose values come from stored runs, by the name of the type.
 
@@ -200,8 +200,15 @@ def plan_options(plan: Callable[..., Any], loaders: dict[str, Loader] | None = N
     return [
         _option(parameter, _annotation(plan, parameter), help_texts.get(parameter.name, ""), loaders or {})
         for parameter in inspect.signature(plan).parameters.values()
-        if parameter.kind is parameter.KEYWORD_ONLY and parameter.name not in ("md", "seed")
+        if parameter.kind is parameter.KEYWORD_ONLY and parameter.name not in ("md", "seed", "continued")
     ]
+
+
+def argument_loader(plan: Callable[..., Any], name: str, loaders: Mapping[str, Loader]) -> Loader | None:
+    """Return what makes an argument of a plan out of the name of a run; None where it is no run."""
+    annotation = _annotation(plan, inspect.signature(plan).parameters[name])
+    kinds = [getattr(kind, "__name__", "") for kind in (annotation, *typing.get_args(annotation))]
+    return next((loaders[kind] for kind in kinds if kind in loaders), None)
 
 
 @dataclass(frozen=True)

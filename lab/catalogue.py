@@ -1,13 +1,13 @@
 """Runs read back from disk: what was run, how it ended, and its data as xarray with units."""
 
-import csv
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
+from itertools import groupby
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,12 +15,13 @@ import h5py
 import numpy as np
 import xarray as xr
 
+from lab.export import ExportError, write
 from lab.filelock import is_held
+from lab.goal import learning_goal
 from lab.journal import JOURNAL, JournalError, default_directory, read_lines
+from lab.journal import SYNCED_STREAM as LEARNING
 
 State = Literal["success", "abort", "fail", "cut", "running"]
-FORMATS = {"netcdf": ".nc", "zarr": ".zarr", "csv": ".csv"}
-WIDEST_TABLE = 10_000  # columns of a CSV file
 SHORTEST_NAME = 4  # characters of a uid that name a run; a shorter one could be meant as a number
 TAIL = 65536  # bytes from the end of a journal in which its stop document lies
 
@@ -33,17 +34,32 @@ class StreamNotFoundError(LookupError):
     """A run has no such stream."""
 
 
-class ExportError(ValueError):
-    """A run cannot be written in a format or to a path."""
+@dataclass(frozen=True)
+class Event:
+    """One event: where its run is, its number in the whole run, and the document."""
+
+    directory: Path
+    number: int
+    doc: dict[str, Any]
 
 
 @dataclass
 class Stream:
-    """One stream of a run: its descriptors and events, the last word of a repeated step only."""
+    """One stream of a run: its descriptors, the last of which is in `directory`, and its events by number.
+
+    Of a repeated step it has the last word only.
+    """
 
     name: str
+    directory: Path
     descriptors: list[dict[str, Any]] = field(default_factory=list)
-    events: dict[int, dict[str, Any]] = field(default_factory=dict)
+    events: dict[int, "Event"] = field(default_factory=dict)
+
+    def first(self, count: int) -> "Stream":
+        """Return the stream as far as its first events."""
+        return Stream(
+            self.name, self.directory, list(self.descriptors), {n: self.events[n] for n in self.events if n <= count}
+        )
 
     @property
     def data_keys(self) -> dict[str, dict[str, Any]]:
@@ -113,7 +129,8 @@ class Run:
     def steps(self) -> int | None:
         """Learning steps if the plan learns, else events of the longest stream; None if the journal is damaged."""
         if self.stop is not None:
-            counts = self.stop.get("num_events", {})
+            own, before = self.stop.get("num_events", {}), self._taken_over
+            counts = {name: own.get(name, 0) + before.get(name, 0) for name in {**before, **own}}
         else:
             try:
                 counts = {name: len(stream.events) for name, stream in self._streams.items()}
@@ -122,17 +139,79 @@ class Run:
         return counts.get("learning", max(counts.values(), default=0))
 
     @cached_property
+    def continued(self) -> "Run | None":
+        """The run whose recorded steps this one goes on from, None if it began at the beginning.
+
+        Raises
+        ------
+        RunNotFoundError
+            If that run does not lie beside this one.
+        """
+        if not self._taken_over:
+            return None
+        uid = self.start["continues"]["run"]
+        for journal in self.directory.parent.glob(f"*_{uid[:8]}/{JOURNAL}"):
+            if (run := Run(journal.parent)).uid == uid:
+                return run
+        raise RunNotFoundError(
+            f"run {self.uid[:8]} continues run {uid[:8]}, which is not in {self.directory.parent}; put it there"
+        )
+
+    @property
+    def cuts(self) -> list[dict[str, Any]]:
+        """Where the run was cut and taken up again: ``run``, ``step`` and ``time`` (s, POSIX) of each first part."""
+        if self.continued is None:
+            return []
+        cut = {"run": self.continued.uid, "step": self._taken_over[LEARNING], "time": self.continued.last_time}
+        return [*self.continued.cuts, cut]
+
+    @property
+    def last_time(self) -> float:
+        """When the last document was made that is on disk, s, POSIX."""
+        return max((doc["time"] for _, doc in self._tail() if "time" in doc), default=self.start["time"])
+
+    @property
+    def progress(self) -> str:
+        """The epoch or generation it has come to, and of how many; empty where it has none."""
+        goal = learning_goal(self.start)
+        if goal is None:
+            return ""
+        key, total = goal
+        reached = (doc["data"][key] for name, doc in reversed(self._tail()) if name == "event" and key in doc["data"])
+        return f"{key} {next(reached, 0)} of {total}"
+
+    def checkpoint(self) -> dict[str, int]:
+        """Return the number of events of each stream up to the last learning step; empty if there was no step."""
+        counts, at_last_step = dict(self._taken_over), dict(self._taken_over)
+        names: dict[str, str] = {}
+        for name, doc in read_lines(self.directory / JOURNAL):
+            if name == "descriptor":
+                names[doc["uid"]] = doc.get("name", "primary")
+            elif name == "event":
+                stream = names[doc["descriptor"]]
+                counts[stream] = doc["seq_num"] + self._taken_over.get(stream, 0)
+                if stream == LEARNING:
+                    at_last_step = dict(counts)
+        return at_last_step
+
+    @cached_property
     def stop(self) -> dict[str, Any] | None:
         """The stop document, read from the end of the journal."""
+        last = self._tail()[-1:]
+        return next((doc for name, doc in last if name == "stop"), None)
+
+    def _tail(self) -> list[tuple[str, dict[str, Any]]]:
+        """Return the documents in the last bytes of the journal that are whole."""
         path = self.directory / JOURNAL
         with path.open("rb") as lines:
             lines.seek(max(0, path.stat().st_size - TAIL))
-            last = lines.read().rsplit(b"\n", 2)[-2:]
-        with suppress(ValueError, KeyError, TypeError):
-            entry = json.loads(last[0])
-            if entry["name"] == "stop":
-                return entry["doc"]
-        return None
+            found = lines.read().split(b"\n")[:-1]
+        documents = []
+        for line in found:
+            with suppress(ValueError, KeyError, TypeError):
+                entry = json.loads(line)
+                documents.append((entry["name"], entry["doc"]))
+        return documents
 
     @property
     def streams(self) -> list[str]:
@@ -147,7 +226,7 @@ class Run:
         arrays : bool
             Whether large arrays are put back from HDF5; otherwise their references stay.
         """
-        with _Arrays(self.directory) as stored:
+        with StoredArrays(self.directory) as stored:
             for name, doc in read_lines(self.directory / JOURNAL):
                 yield name, stored.restored(name, doc) if arrays else doc
 
@@ -164,8 +243,9 @@ class Run:
         StreamNotFoundError
             If the run has no such stream.
         """
-        with _Arrays(self.directory) as stored:
-            descriptor = stored.restored("descriptor", self._stream(stream).descriptors[-1])
+        found = self.stream(stream)
+        with StoredArrays(found.directory) as stored:
+            descriptor = stored.restored("descriptor", found.descriptors[-1])
         return {name: entry["data"] for name, entry in descriptor.get("configuration", {}).items()}
 
     def read(self, stream: str = "primary") -> xr.Dataset:
@@ -184,18 +264,17 @@ class Run:
         StreamNotFoundError
             If the run has no such stream.
         """
-        found = self._stream(stream)
-        events = list(found.events.values())
-        with _Arrays(self.directory) as stored:
-            columns = {key: [stored.value(event["data"].get(key)) for event in events] for key in found.data_keys}
+        found = self.stream(stream)
+        events = [found.events[number] for number in sorted(found.events)]
+        columns = {key: self._column(key, events) for key in found.data_keys}
         dataset = xr.Dataset(attrs=self._attributes(found))
         sizes = {"event": len(events)}
         taken = {"event", "seq_num", "time", *columns}
         for key, values in columns.items():
             dataset[key] = _variable(key, values, found.data_keys[key], sizes, taken)
         return dataset.assign_coords(
-            seq_num=("event", np.array([event["seq_num"] for event in events], dtype=np.int64)),
-            time=("event", np.array([event["time"] for event in events], dtype=float), {"units": "s"}),
+            seq_num=("event", np.array([event.number for event in events], dtype=np.int64)),
+            time=("event", np.array([event.doc["time"] for event in events], dtype=float), {"units": "s"}),
         )
 
     def export(self, path: str | os.PathLike, *, format: str | None = None, stream: str | None = None) -> list[Path]:  # noqa: A002
@@ -223,31 +302,52 @@ class Run:
         StreamNotFoundError
             If the run has no such stream.
         """
-        target = Path(path)
-        kind = _format(target, format)
         names = [stream] if stream is not None else self.streams
         datasets = {name: self.read(name) for name in names}
         if not datasets:
             raise ExportError(f"run {self.uid[:8]} has no data to export: its state is {self.state}")
-        try:
-            return {"netcdf": _to_netcdf, "zarr": _to_zarr, "csv": _to_csv}[kind](datasets, target)
-        except OSError as error:
-            raise ExportError(f"cannot write {target}: {error.strerror or error}") from error
+        return write(datasets, Path(path), format)
+
+    def _column(self, key: str, events: Sequence[Event]) -> list[Any]:
+        """Return one key of events, which may be those of several parts of the run."""
+        values: list[Any] = []
+        for directory, part in groupby(events, lambda event: event.directory):
+            with StoredArrays(directory) as stored:
+                values.extend(stored.value(event.doc["data"].get(key)) for event in part)
+        return values
+
+    @property
+    def _taken_over(self) -> dict[str, int]:
+        """Number of events of each stream that an earlier part of the run holds."""
+        return self.start.get("continues", {}).get("events", {})
 
     @cached_property
     def _streams(self) -> dict[str, Stream]:
         streams: dict[str, Stream] = {}
+        if self.continued is not None:
+            streams = {name: self.continued.stream(name).first(count) for name, count in self._taken_over.items()}
         by_descriptor: dict[str, Stream] = {}
         for name, doc in read_lines(self.directory / JOURNAL):
             if name == "descriptor":
-                stream = streams.setdefault(doc.get("name", "primary"), Stream(doc.get("name", "primary")))
+                title = doc.get("name", "primary")
+                stream = streams.setdefault(title, Stream(title, self.directory))
+                stream.directory = self.directory
                 stream.descriptors.append(doc)
                 by_descriptor[doc["uid"]] = stream
             elif name == "event":
-                by_descriptor[doc["descriptor"]].events[doc["seq_num"]] = doc
+                stream = by_descriptor[doc["descriptor"]]
+                number = doc["seq_num"] + self._taken_over.get(stream.name, 0)
+                stream.events[number] = Event(self.directory, number, doc)
         return streams
 
-    def _stream(self, name: str) -> Stream:
+    def stream(self, name: str) -> Stream:
+        """Return one stream.
+
+        Raises
+        ------
+        StreamNotFoundError
+            If the run has no such stream.
+        """
         try:
             return self._streams[name]
         except KeyError:
@@ -271,6 +371,7 @@ class Run:
             "exit_status": self.state,
             "start": json.dumps(self.start),
             "stop": json.dumps(self.stop),
+            **({"cuts": json.dumps(self.cuts)} if self.cuts else {}),
             "configuration": json.dumps(configuration),
         }
 
@@ -352,14 +453,14 @@ def open_catalogue(directory: str | os.PathLike | None = None) -> Catalogue:
     return Catalogue(directory)
 
 
-class _Arrays:
+class StoredArrays:
     """The HDF5 files of a run, opened when first referred to, also while they are written."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
         self._files: dict[str, h5py.File] = {}
 
-    def __enter__(self) -> "_Arrays":
+    def __enter__(self) -> "StoredArrays":
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -427,59 +528,3 @@ def _stacked(values: list[Any]) -> np.ndarray:
     for row, array in zip(padded, arrays, strict=True):
         row[tuple(slice(size) for size in array.shape) + (0,) * (row.ndim - array.ndim)] = array
     return padded
-
-
-def _format(target: Path, named: str | None) -> str:
-    kind = named.lower() if named else next((key for key, end in FORMATS.items() if target.suffix == end), "")
-    if kind not in FORMATS:
-        problem = f"there is no export format {named!r}" if named else f"the name {target.name!r} does not say a format"
-        choices = ", ".join(f"{key} ({end})" for key, end in FORMATS.items())
-        raise ExportError(f"{problem}; allowed: {choices}")
-    if target.exists():
-        raise ExportError(f"{target} exists already; choose another name")
-    if not target.absolute().parent.is_dir():
-        raise ExportError(f"cannot write {target}: there is no directory {target.absolute().parent}")
-    return kind
-
-
-def _to_netcdf(datasets: Mapping[str, xr.Dataset], target: Path) -> list[Path]:
-    alone = len(datasets) == 1
-    for name, dataset in datasets.items():
-        dataset.to_netcdf(
-            target, mode="a" if target.exists() else "w", group=None if alone else name, engine="h5netcdf"
-        )
-    return [target]
-
-
-def _to_zarr(datasets: Mapping[str, xr.Dataset], target: Path) -> list[Path]:
-    alone = len(datasets) == 1
-    for name, dataset in datasets.items():
-        dataset.to_zarr(target, mode="a", group=None if alone else name, consolidated=True, zarr_format=2)
-    return [target]
-
-
-def _to_csv(datasets: Mapping[str, xr.Dataset], target: Path) -> list[Path]:
-    written = []
-    for name, dataset in datasets.items():
-        path = target if len(datasets) == 1 else target.with_name(f"{target.stem}-{name}{target.suffix}")
-        columns = _columns(dataset)
-        with path.open("w", newline="", encoding="utf-8") as file:
-            table = csv.writer(file)
-            table.writerow(columns)
-            table.writerows(zip(*(values.tolist() for values in columns.values()), strict=True))
-        written.append(path)
-    return written
-
-
-def _columns(dataset: xr.Dataset) -> dict[str, np.ndarray]:
-    """Return a table of one row an event: array elements become columns ``key[i,j]``, units ``key (V)``."""
-    width = sum(int(np.prod(variable.shape[1:])) for variable in dataset.data_vars.values())
-    if width > WIDEST_TABLE:
-        raise ExportError(f"{width} columns are too many for CSV, at most {WIDEST_TABLE}; use netcdf or zarr")
-    columns: dict[str, np.ndarray] = {"seq_num": dataset["seq_num"].values, "time (s)": dataset["time"].values}
-    for key, variable in dataset.data_vars.items():
-        units = f" ({variable.attrs['units']})" if "units" in variable.attrs else ""
-        for index in np.ndindex(variable.shape[1:]):
-            place = f"[{','.join(map(str, index))}]" if index else ""
-            columns[f"{key}{place}{units}"] = variable.values[(slice(None), *index)]
-    return columns

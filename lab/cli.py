@@ -5,6 +5,7 @@ import logging
 import sys
 import traceback
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ from lab.arguments import LARGEST_SEED, Integer
 from lab.figure_command import figure
 from lab.outcome import BAD_ARGUMENT, FAILED, Outcome, exit_code_of, json_line, plain
 from lab.plans import plan_names, summarise_plans
+from lab.resume_command import resume
 from lab.run_command import run
 from lab.terminal import explain, print_result, print_table, say
 
@@ -47,7 +49,7 @@ class CommandLine(click.Group):
             if debug:
                 traceback.print_exception(error)
             code = _complain(error)
-            if arguments[:1] == ["run"] and "--json" in arguments:
+            if arguments[:1] in (["run"], ["resume"]) and "--json" in arguments:
                 aborted = isinstance(error, (KeyboardInterrupt, click.Abort))
                 click.echo(json_line(Outcome(_named(arguments), exit_status="abort" if aborted else "fail")))
         if standalone_mode:
@@ -56,7 +58,9 @@ class CommandLine(click.Group):
 
 
 def _named(arguments: Sequence[str]) -> str:
-    """Return the plan that arguments of `lab run` name, known or not."""
+    """Return the plan that arguments of `lab run` name, known or not; none for other commands."""
+    if arguments[:1] != ["run"]:
+        return ""
     known = [word for word in arguments[1:] if word.replace("-", "_") in plan_names()]
     words = [*known, *(word for word in arguments[1:2] if not word.startswith("-")), ""]
     return words[0].replace("-", "_")
@@ -86,6 +90,7 @@ def main() -> None:
 
 
 main.add_command(run)
+main.add_command(resume)
 main.add_command(figure)
 
 _station = click.option("--station", default="twin", show_default=True, help="Name or file of the station.")
@@ -259,6 +264,9 @@ def _run_summary(run: "Run") -> dict[str, Any]:
         "seconds": run.seconds,
         "state": run.state,
         "steps": run.steps,
+        "progress": run.progress,
+        "last event (UTC)": f"{datetime.fromtimestamp(run.last_time, UTC):%Y-%m-%d %H:%M:%S}",
+        "continues": run.start.get("continues", {}).get("run", "")[:8],
     }
 
 
@@ -276,10 +284,15 @@ def show(name: str, directory: Path | None, *, as_json: bool) -> None:
     streams = {stream: found.read(stream) for stream in found.streams}
     if as_json:
         shapes = {stream: {key: list(data[key].shape) for key in data} for stream, data in streams.items()}
-        click.echo(json.dumps(plain({**about, "start": metadata, "streams": shapes}), allow_nan=False))
+        click.echo(
+            json.dumps(plain({**about, "start": metadata, "cuts": found.cuts, "streams": shapes}), allow_nan=False)
+        )
         return
     print_result(about)
     print_result(metadata)
+    for cut in found.cuts:
+        when = datetime.fromtimestamp(cut["time"], UTC)
+        click.echo(f"cut after step {cut['step']}, {when:%Y-%m-%d %H:%M:%S} UTC; what came before is run {cut['run']}")
     for stream, data in streams.items():
         click.echo(f"\n{click.style(stream, bold=True)}: {data.sizes['event']} events")
         print_table(

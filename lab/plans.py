@@ -79,7 +79,9 @@ def _summary(function: ast.FunctionDef) -> PlanSummary:
         name=function.name,
         summary=cleandoc(ast.get_docstring(function) or "").partition("\n")[0],
         devices=tuple(argument.arg for argument in (*arguments.posonlyargs, *arguments.args)),
-        options=tuple(_option(argument, default) for argument, default in options if argument.arg != "md"),
+        options=tuple(
+            _option(argument, default) for argument, default in options if argument.arg not in ("md", "continued")
+        ),
     )
 
 

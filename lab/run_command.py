@@ -16,8 +16,9 @@ from lab.plans import load_plan, plan_names, summarise_plans
 from lab.terminal import RunDisplay, explain, messages, print_result, say, stderr_console
 
 if TYPE_CHECKING:
-    from lab.arguments import DeviceArgument
+    from lab.arguments import DeviceArgument, Loader
     from lab.catalogue import Run
+    from protocols.continuation import Continuation
 
 
 class PlanGroup(click.Group):
@@ -75,7 +76,7 @@ def plan_command(name: str) -> click.Command:
     from lab.arguments import plan_devices, plan_options
 
     plan = load_plan(name)
-    options = plan_options(plan, {"StoredRun": _stored_run, "SwitchCalibration": _stored_calibration})
+    options = plan_options(plan, LOADERS)
     devices = plan_devices(plan)
     return click.Command(
         name,
@@ -124,6 +125,10 @@ def _stored_calibration(text: str, directory: Path | None) -> Any:
     return SwitchCalibration.from_event(*_last_event(text, directory, "calibration"))
 
 
+LOADERS: "dict[str, Loader]" = {"StoredRun": _stored_run, "SwitchCalibration": _stored_calibration}
+"""What makes an argument out of the name of a run and the directory of runs, by the name of its type."""
+
+
 def _last_event(text: str, directory: Path | None, stream: str) -> tuple[Mapping[str, Any], dict[str, Any]]:
     """Return the start document of a run and the data of the last event of a stream; none where it has no such one."""
     from lab import open_catalogue
@@ -153,8 +158,21 @@ def _run(
     given = {key: values[key] for key in option_names if context.get_parameter_source(key) is not default}
     chosen = {device: values[device.name] for device in devices}
     with contextlib.redirect_stdout(messages()), terminable():
-        outcome = _perform(name, given, chosen, station_name=station, seed=seed, compute=compute, directory=directory)
-        _report_run(outcome, directory, figure=figure)
+        outcome = refused(name, given, seed) or perform(
+            name,
+            given,
+            {device.name: _device_names(name, station, device, text) for device, text in chosen.items()},
+            station_name=station,
+            seed=seed,
+            compute=compute,
+            directory=directory,
+        )
+        report(outcome, directory, figure=figure)
+    return end(outcome, as_json=as_json)
+
+
+def end(outcome: Outcome, *, as_json: bool) -> int:
+    """Print the result of a run, and return the exit code."""
     if as_json:
         click.echo(json_line(outcome))
     elif outcome.result:
@@ -162,31 +180,66 @@ def _run(
     return exit_code(outcome)
 
 
-def _perform(
+def refused(name: str, given: Mapping[str, Any], seed: int | None) -> Outcome | None:
+    """Return the outcome of a run whose plan does not take its arguments; None if it does."""
+    from lab.arguments import check_arguments
+
+    plan = load_plan(name)
+    try:
+        check_arguments(plan, _with_seed(plan, given, seed))
+    except ValueError as error:
+        return Outcome(name, error=error)
+    return None
+
+
+def _with_seed(plan: Any, given: Mapping[str, Any], seed: int | None) -> dict[str, Any]:
+    from lab.arguments import takes_seed
+
+    return dict(given) | ({"seed": seed} if seed is not None and takes_seed(plan) else {})
+
+
+def perform(
     name: str,
     given: Mapping[str, Any],
-    chosen: "Mapping[DeviceArgument, str]",
+    devices: Mapping[str, str | list[str]],
     *,
     station_name: str,
     seed: int | None,
     compute: str | None,
     directory: Path | None,
+    continued: "Continuation | None" = None,
+    md: Mapping[str, Any] | None = None,
 ) -> Outcome:
-    from lab.arguments import check_arguments, takes_seed
+    """Run a plan on a station under the eyes of the operator.
 
-    plan = load_plan(name)
-    arguments = dict(given) | ({"seed": seed} if seed is not None and takes_seed(plan) else {})
-    try:
-        check_arguments(plan, arguments)
-    except ValueError as error:
-        return Outcome(name, error=error)
+    Parameters
+    ----------
+    name : str
+        Name of the plan.
+    given : mapping
+        The arguments that were given.
+    devices : mapping of str to str or list of str
+        Names of the devices of the station, by positional argument of the plan.
+    station_name, seed, compute, directory
+        As of the options of `lab run`.
+    continued : Continuation, optional
+        What the plan goes on from.
+    md : mapping, optional
+        More metadata for the start document.
 
+    Returns
+    -------
+    Outcome
+    """
     from lab import make_run_engine, open_station
     from lab.attended import attend
 
+    plan = load_plan(name)
+    arguments = _with_seed(plan, given, seed)
     recorded = {key: _as_recorded(value) for key, value in arguments.items()}
-    names = [_device_names(name, station_name, device, text) for device, text in chosen.items()]
-    needed = [one for device in names for one in ([device] if isinstance(device, str) else device)]
+    metadata = {"plan_devices": dict(devices), "compute": compute, **(md or {})}
+    going_on = {} if continued is None else {"continued": continued}
+    needed = [one for names in devices.values() for one in ([names] if isinstance(names, str) else names)]
     with open_station(station_name, seed=seed, devices=needed, compute=compute) as station:
         if station.computing:
             say(f"the twin computes on {station.computing}")
@@ -195,8 +248,12 @@ def _perform(
             station, directory=directory, arguments=recorded, progress=display.waiting, context_managers=()
         )
         engine.subscribe(display)
-        devices = [station[one] if isinstance(one, str) else [station[each] for each in one] for one in names]
-        return attend(engine, name, plan(*devices, **arguments), say=say, watch=lambda: display)
+        bodies = [
+            station[names] if isinstance(names, str) else [station[each] for each in names]
+            for names in devices.values()
+        ]
+        body = plan(*bodies, **arguments, **going_on, md=metadata)
+        return attend(engine, name, body, say=say, watch=lambda: display)
 
 
 def _as_recorded(value: Any) -> Any:
@@ -223,7 +280,8 @@ def _device_names(plan: str, station: str, device: "DeviceArgument", text: str) 
     return found if len(found) > 1 else found[0]
 
 
-def _report_run(outcome: Outcome, directory: Path | None, *, figure: bool) -> None:
+def report(outcome: Outcome, directory: Path | None, *, figure: bool) -> None:
+    """Say how a run ended and where it is stored, and draw it."""
     if outcome.error is not None:
         ended = "was refused" if outcome.run is None else "failed"
         say(f"lab: {outcome.plan} {ended}: {explain(outcome.error)}")

@@ -17,6 +17,8 @@ from bluesky.utils import Msg, SigintHandler
 from event_model import DocumentNames, NumpyEncoder
 from threadpoolctl import threadpool_limits
 
+from lab.bench_state import noting, taking_up
+from lab.device_states import DeviceStates
 from lab.devices.driver_device import AcquisitionStoppedError
 from lab.journal import Journal
 from lab.station import Station
@@ -121,8 +123,14 @@ def make_run_engine(
         context_managers=list(context_managers) if context_managers is not None else [_interruptible],
     )
     engine.waiting_hook = progress  # type: ignore[assignment]
+    states = DeviceStates(station, engine.journal)
+    engine.subscribe(states)
+    engine.state_hook = states.engine_state  # type: ignore[assignment]
+    engine.register_command("take_up", taking_up(station.bench))
     if station.mode == "twin":
         engine.register_command("sleep", _sleeper(station))
+    if station.bench is not None:
+        engine.preprocessors.append(noting(station.bench))
     return engine
 
 

@@ -75,7 +75,7 @@ class DriverSignal(Signal):
         dims: Sequence[str] = (),
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
+        super().__init__(timestamp=0.0, **kwargs)
         self.attribute = attribute
         self.dtype = dtype
         self.units = units
@@ -99,6 +99,11 @@ class DriverSignal(Signal):
     def last(self) -> Any:
         """The value seen last; the instrument is not asked."""
         return self._readback
+
+    @property
+    def seen(self) -> bool:
+        """Whether a value has been seen."""
+        return self.timestamp > 0.0
 
     def __repr__(self) -> str:
         """Name the signal; its value, which every status would print, may be large."""
@@ -242,6 +247,16 @@ class ResultSignal(Signal):
     def __repr__(self) -> str:
         """Name the signal; its value may be large."""
         return f"{type(self).__name__}({self.name!r})"
+
+    @property
+    def last(self) -> Any:
+        """The result of the last acquisition, None if there is none."""
+        return self._readback
+
+    @property
+    def seen(self) -> bool:
+        """Whether there is a result."""
+        return self._readback is not None
 
     def get(self, **_: Any) -> Any:
         """Return the result of the last acquisition."""

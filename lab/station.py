@@ -24,6 +24,7 @@ from lab.station_tables import DRIVERS, InstrumentTable
 if TYPE_CHECKING:
     from ophyd import Device
 
+    from sim_devices.benches import Bench
     from sim_devices.server import Server
 
 __all__ = [
@@ -97,8 +98,8 @@ class Station(Mapping[str, "Device"]):
         Seed of the twin; on other stations what was asked for, for the record.
     identities : dict
         What each instrument answered to ``*IDN?``.
-    computing : str or None
-        What a twin computes with; None on other stations.
+    bench : sim_devices.benches.Bench or None
+        What a twin consists of; None on other stations.
     """
 
     def __init__(
@@ -110,7 +111,7 @@ class Station(Mapping[str, "Device"]):
         clock: Clock,
         seed: int | None,
         identities: Mapping[str, str],
-        computing: str | None,
+        bench: "Bench | None",
         closing: ExitStack,
     ) -> None:
         self.name = definition.name
@@ -120,7 +121,7 @@ class Station(Mapping[str, "Device"]):
         self.clock = clock
         self.seed = seed
         self.identities = dict(identities)
-        self.computing = computing
+        self.bench = bench
         self._definition = definition
         self._devices = dict(devices)
         self._closing = closing
@@ -147,20 +148,26 @@ class Station(Mapping[str, "Device"]):
     def __repr__(self) -> str:
         return f"<Station {self.name} ({self.mode}): {', '.join(self._devices) or 'no devices'}>"
 
+    @property
+    def computing(self) -> str | None:
+        """What a twin computes with; None on other stations."""
+        return None if self.bench is None else self.bench.computing
+
     def metadata(self) -> dict[str, Any]:
         """Return what the start document of every run says about the station.
 
         Returns
         -------
         dict
-            ``station``, ``station_description``, ``station_mode``, ``station_seed``, ``instruments`` (resource and
-            identity by name), ``devices`` (role by name) and, on the twin, ``bench`` with its options and
-            ``computing``.
+            ``station``, ``station_file``, ``station_description``, ``station_mode``, ``station_seed``,
+            ``instruments`` (resource and identity by name), ``devices`` (role by name) and, on the twin, ``bench`` with
+            its options and ``computing``.
         """
         tables = self._definition.tables
         bench = {"name": tables.station.bench, **tables.bench}
         return {
             "station": self.name,
+            "station_file": str(self.path),
             "station_description": self.description,
             "station_mode": self.mode,
             "station_seed": self.seed,
@@ -244,7 +251,7 @@ def open_station(
     if devices is not None:
         definition = definition.needed_for(devices)
     with ExitStack() as opening:
-        library, mode, clock, computing = _open_library(definition, seed or 0, compute, opening)
+        library, mode, clock, bench = _open_library(definition, seed or 0, compute, opening)
         instruments = _connect(definition, library, clock, opening)
         return Station(
             definition,
@@ -253,7 +260,7 @@ def open_station(
             clock=clock,
             seed=(seed or 0) if mode == "twin" else seed,
             identities={name: instrument.id for name, instrument in instruments.items()},
-            computing=computing,
+            bench=bench,
             closing=opening.pop_all(),
         )
 
@@ -266,8 +273,8 @@ def _checked_seed(seed: int | None) -> int | None:
 
 def _open_library(
     definition: StationDefinition, seed: int, compute: str | None, opening: ExitStack
-) -> tuple[Any, Mode, Clock, str | None]:
-    """Open what answers on a station: a VISA library, its kind, its clock and what it computes with."""
+) -> tuple[Any, Mode, Clock, "Bench | None"]:
+    """Open what answers on a station: a VISA library, its kind, its clock and, on the twin, the bench."""
     library = definition.tables.station.library
     if compute is not None and library != "twin":
         raise definition.error("station.library", f'only "twin" computes, so it cannot on {compute}')
@@ -275,7 +282,7 @@ def _open_library(
         from sim_devices import visa
 
         bench = opening.enter_context(_open_bench(definition, seed, compute))
-        return visa.open_library(bench), "twin", bench.clock, bench.computing
+        return visa.open_library(bench), "twin", bench.clock, bench
     if library == "sim":
         from lab.datasheets import open_datasheets
 

@@ -14,6 +14,8 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from lab.goal import learning_goal
+
 PATIENCE = 2.0
 """Seconds that pass before waiting is worth a progress bar, and between plain lines."""
 
@@ -182,6 +184,7 @@ class Bar:
     def __init__(self, name: str) -> None:
         self.name = name
         self.fraction: float | None = None
+        self.before = 0.0  # fraction that was done before it was begun here
         self._started = time.monotonic()
 
     @property
@@ -193,7 +196,8 @@ class Bar:
         """Say on one plain line how far it is."""
         seconds, fraction = self.seconds, self.fraction
         done = "" if fraction is None else f"{fraction:4.0%} done, "
-        left = f", about {seconds * (1 - fraction) / fraction:.0f} s left" if fraction else ""
+        here = (fraction or 0.0) - self.before
+        left = f", about {seconds * (1 - fraction) / here:.0f} s left" if fraction and here > 0 else ""
         return f"{self.name}: {done}{seconds:.0f} s{left}"
 
     def __rich__(self) -> Table:
@@ -234,24 +238,29 @@ class Goal(Bar):
         Field of the events that counts them from 1.
     total : int
         How many there will be.
+    continues : bool
+        Whether some were done in an earlier part of the run, which took none of the time here.
     """
 
-    def __init__(self, key: str, total: int) -> None:
+    def __init__(self, key: str, total: int, *, continues: bool = False) -> None:
         super().__init__("learning")
         self._key = key
         self._total = total
+        self._continues = continues
 
     @classmethod
     def of(cls, start: Mapping[str, Any]) -> "Goal | None":
         """Take what a start document says about it."""
-        arguments = start.get("plan_args", {})
-        totals = {"epoch": arguments.get("epochs"), "generation": arguments.get("generations")}
-        return next((cls(key, total) for key, total in totals.items() if total), None)
+        goal = learning_goal(start)
+        return None if goal is None else cls(*goal, continues="continues" in start)
 
     def reach(self, data: Mapping[str, Any], *, finished: bool) -> None:
         """Take the number of the epoch or generation under way or just finished."""
         if self._key in data:
-            self.fraction = (data[self._key] - (not finished)) / self._total
+            fraction = (data[self._key] - (not finished)) / self._total
+            if self.fraction is None and self._continues:
+                self.before = max(0.0, fraction - 1 / self._total)
+            self.fraction = fraction
             self.name = f"{self._key} {data[self._key]} of {self._total}"
 
 

@@ -18,6 +18,7 @@ from protocols.arguments import (
     one_of,
     whole,
 )
+from protocols.continuation import Continuation, take_up
 from protocols.logic_gates import Gate, logic_gate
 from protocols.ports import ActivationSwitch
 from protocols.randomness import stream
@@ -36,7 +37,7 @@ EXAMPLES: Mapping[str, Mapping[str, Any]] = {
 """Arguments of a short run of each plan."""
 
 UNITS = {"weights": "", "bias": ""}
-DIMS = {"weights": ("weight",), "bias": ("unit",)}
+DIMS = {"weights": ("weight",), "bias": ("unit",), "record_entropy": ("presentation",), "quenches": ("unit", "amount")}
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,7 +93,19 @@ class Progress:
     errors: list[float] = field(default_factory=list)
     standard_errors: list[float] = field(default_factory=list)
     record_entropies: list[float] = field(default_factory=list)
-    record_shots: list[int] = field(default_factory=list)
+
+    @classmethod
+    def after(cls, continued: Continuation) -> "Progress":
+        """Return where a learning run stood after its last recorded epoch."""
+        return cls(
+            np.concatenate([continued.last("weights"), continued.last("bias")]),
+            presentations=continued.last("step"),
+            shots=continued.last("shots"),
+            seconds=continued.last("seconds"),
+            errors=continued.column("error").tolist(),
+            standard_errors=continued.column("error_standard_error").tolist(),
+            record_entropies=continued.column("record_entropy").ravel().tolist(),
+        )
 
 
 def learn_gate(
@@ -111,6 +124,7 @@ def learn_gate(
     calibration: SwitchCalibration | None = None,
     final_shots: int = 2000,
     seed: int = 0,
+    continued: Continuation | None = None,
     md: Mapping[str, Any] | None = None,
 ) -> Plan[dict[str, Any]]:
     """Teach a logic gate to activation switches by sampled feedback, and measure the truth table they have learnt.
@@ -153,6 +167,8 @@ def learn_gate(
         Outcomes sampled for each row of the final truth table, at least 2.
     seed : int
         Seed of the rows presented and of the order of calibration drives, from 0 to 4294967295.
+    continued : Continuation, optional
+        What a run with these arguments recorded before it was cut short; learning goes on after its last epoch.
     md : mapping, optional
         More metadata for the start document.
 
@@ -201,7 +217,7 @@ def learn_gate(
             allowed_by(body, shots=count)
     lesson = Lesson(**{**arguments, "gate": task})
     recorded_arguments = as_json(arguments) | ({} if calibration is None else {"calibration": calibration.uid})
-    body_plan = _learn(switches, lesson, calibration)
+    body_plan = _learn(switches, lesson, calibration, continued)
     return (yield from recorded(switches, "learn_gate", recorded_arguments, body_plan, md))
 
 
@@ -237,12 +253,19 @@ def _switches(
 
 
 def _learn(
-    switches: Sequence[ActivationSwitch], lesson: Lesson, calibration: SwitchCalibration | None
+    switches: Sequence[ActivationSwitch],
+    lesson: Lesson,
+    calibration: SwitchCalibration | None,
+    continued: Continuation | None,
 ) -> Plan[dict[str, Any]]:
-    units = yield from _calibrated(switches, lesson, calibration)
+    if continued is None:
+        units = yield from _calibrated(switches, lesson, calibration)
+        progress = Progress(np.array(lesson.start))
+    else:
+        units, progress = _taken_over(switches, lesson, continued), Progress.after(continued)
+        yield from take_up(continued)
     learning = Record("learning", units=UNITS, dims=DIMS)
-    progress = Progress(np.array(lesson.start))
-    for epoch in range(lesson.epochs):
+    for epoch in range(len(progress.errors), lesson.epochs):
         error, standard_error = yield from _epoch(units, lesson, progress, epoch)
         network = lesson.network(progress.parameters)
         yield from save(
@@ -255,7 +278,10 @@ def _learn(
             step=progress.presentations,
             shots=progress.shots,
             seconds=progress.seconds,
+            record_entropy=np.array(progress.record_entropies[-len(lesson.data(epoch)) :]),
+            quenches=np.array([unit.quenches.state for unit in units]),
         )
+    network = lesson.network(progress.parameters)
     updates, presentations = _costs(units)
     evaluation = yield from _evaluate(units, lesson, progress.parameters)
     return {
@@ -269,7 +295,7 @@ def _learn(
         "calibrations": [_summary(calibration) for calibration in _distinct(units)],
         **_by_cause(updates, presentations),
         "record_entropy": progress.record_entropies,
-        "landauer_bound": landauer_bound(progress.record_entropies, progress.record_shots),
+        "landauer_bound": landauer_bound(progress.record_entropies, lesson.shots),
     }
 
 
@@ -287,6 +313,14 @@ def _calibrated(
         calibrations.append(fitted)
     pairs = list(zip(switches, calibrations, strict=True))
     return [Unit(*pairs[index % len(pairs)]) for index in range(lesson.gate.units)]
+
+
+def _taken_over(switches: Sequence[ActivationSwitch], lesson: Lesson, continued: Continuation) -> list[Unit]:
+    """Return the units of the machine as they were after the last recorded epoch."""
+    calibrations = [SwitchCalibration.from_dict(event) for event in continued.events("calibration")]
+    pairs = list(zip(switches, calibrations, strict=True))
+    states = continued.last("quenches")
+    return [Unit(*pairs[index % len(pairs)], Quenches(states[index])) for index in range(lesson.gate.units)]
 
 
 def _epoch(units: Sequence[Unit], lesson: Lesson, progress: Progress, epoch: int) -> Plan[tuple[float, float]]:
@@ -315,7 +349,6 @@ def _count(progress: Progress, batch: Batch, seconds: float, lesson: Lesson) -> 
     progress.seconds += seconds
     on = round(batch.probability * lesson.shots)
     progress.record_entropies.append(float(sampled_entropy(on, lesson.shots)))
-    progress.record_shots.append(lesson.shots)
 
 
 def _present(

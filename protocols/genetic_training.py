@@ -1,7 +1,7 @@
 """Training by genetic algorithm: a thermodynamic computer that computes out of equilibrium, at the observation time."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
@@ -20,6 +20,7 @@ from protocols.arguments import (
     whole,
 )
 from protocols.candidates import Judgement, judge_candidates
+from protocols.continuation import Continuation, take_up
 from protocols.genetic_algorithm import (
     WINDOW,
     initial_population,
@@ -84,6 +85,76 @@ class Tally:
     board_seconds: float = 0.0
 
 
+@dataclass
+class Progress:
+    """Where an evolution stands between two generations.
+
+    Attributes
+    ----------
+    individuals : ndarray, shape (population, parameters)
+        Those to be judged next.
+    history : list of float
+        Loss of the best individual of each generation.
+    lineage : list of float
+        Mean loss of the parents of each generation since the last newcomers.
+    finalists : list of ndarray, shape (parents, parameters)
+        Parents of the last generations, the latest first.
+    tally : Tally
+        What the boards have done.
+    """
+
+    individuals: Array
+    history: list[float] = field(default_factory=list)
+    lineage: list[float] = field(default_factory=list)
+    finalists: list[Array] = field(default_factory=list)
+    tally: Tally = field(default_factory=Tally)
+
+    @classmethod
+    def start(cls, evolution: Evolution) -> "Progress":
+        """Return where an evolution begins."""
+        return cls(_newcomers(evolution, 0))
+
+    @classmethod
+    def after(cls, evolution: Evolution, continued: Continuation) -> "Progress":
+        """Return where an evolution stood after its last recorded generation."""
+        columns = [continued.column(key) for key in ("losses", "loss", "parents")]
+        progress = cls(np.empty((0, evolution.network.size)))
+        for fitness, loss, parents in zip(*columns, strict=True):
+            if progress.is_stagnant(evolution):
+                progress.lineage = []
+            progress.note(evolution, fitness, float(loss), parents)
+        progress.tally = Tally(continued.steps, continued.last("samples"), continued.last("board_seconds"))
+        progress.breed(evolution)
+        return progress
+
+    def note(self, evolution: Evolution, fitness: Array, loss: float, parents: Array) -> None:
+        """Note the losses of a generation, that of its best individual, and its parents."""
+        self.history.append(loss)
+        self.lineage.append(float(fitness[select(fitness, evolution.parents)].mean()))
+        self.finalists = [parents, *self.finalists][: max(1, evolution.population // evolution.parents)]
+
+    def breed(self, evolution: Evolution) -> None:
+        """Replace the individuals by children of the parents noted last, or by newcomers where nothing was learnt."""
+        if self.is_stagnant(evolution):
+            self.individuals, self.lineage = _newcomers(evolution, len(self.history)), []
+        else:
+            generation = len(self.history) - 1
+            self.individuals = _children(evolution, generation, self.finalists[0], self.spread(evolution))
+
+    def spread(self, evolution: Evolution) -> float:
+        """Return the standard deviation of the next mutations."""
+        factor = shrinkage(self.lineage[-1], self.lineage[0]) if evolution.shrink else 1.0
+        return evolution.mutation * factor
+
+    def is_stagnant(self, evolution: Evolution) -> bool:
+        """Say whether the lineage has drifted for long without learning."""
+        return is_stagnant(self.lineage, evolution.patience)
+
+    def has_learnt(self, evolution: Evolution) -> bool:
+        """Say whether the target is reached."""
+        return len(self.history) >= WINDOW and bool(np.mean(self.history[-WINDOW:]) <= evolution.target_loss)
+
+
 def train_genetic(
     board: Board | Sequence[Board],
     *,
@@ -105,6 +176,7 @@ def train_genetic(
     layers: tuple[int, ...] | None = None,
     final_shots: int = 1000,
     seed: int = 0,
+    continued: Continuation | None = None,
     md: Mapping[str, Any] | None = None,
 ) -> Plan[dict[str, Any]]:
     """Program a layered network by the genetic algorithm, out of equilibrium if the observation time is short.
@@ -159,6 +231,8 @@ def train_genetic(
         Samples of each input of the final judgement.
     seed : int
         Seed of all choices and of the noise, from 0 to 4294967295.
+    continued : Continuation, optional
+        What a run with these arguments recorded before it was cut short; breeding goes on after its last generation.
     md : mapping, optional
         More metadata for the start document.
 
@@ -212,7 +286,7 @@ def train_genetic(
     boards = _each_once(board)
     for each in boards:
         allowed_by(each, cells=evolution.network.cells, inputs=evolution.network.inputs, **evolution.settings)
-    return (yield from recorded(boards, "train_genetic", as_json(arguments), _evolve(boards, evolution), md))
+    return (yield from recorded(boards, "train_genetic", as_json(arguments), _evolve(boards, evolution, continued), md))
 
 
 def _each_once(board: Board | Sequence[Board]) -> list[Board]:
@@ -250,14 +324,11 @@ def _evolution(arguments: Mapping[str, Any]) -> Evolution:
     )
 
 
-def _evolve(boards: Sequence[Board], evolution: Evolution) -> Plan[dict[str, Any]]:
+def _evolve(boards: Sequence[Board], evolution: Evolution, continued: Continuation | None) -> Plan[dict[str, Any]]:
     record = Record("learning")
     network, problem = evolution.network, evolution.problem
-    individuals = _newcomers(evolution, 0)
-    finalists: list[Array] = []
-    history: list[float] = []
-    lineage: list[float] = []
-    tally = Tally()
+    progress = Progress.start(evolution) if continued is None else Progress.after(evolution, continued)
+    tally = progress.tally
     for board in boards:
         yield from configure(
             board,
@@ -267,40 +338,36 @@ def _evolve(boards: Sequence[Board], evolution: Evolution) -> Plan[dict[str, Any
             projections=None,
             readout="statistics",
         )
-    for generation in range(evolution.generations):
+    if continued is not None:
+        yield from take_up(continued)
+    first = len(progress.history)
+    for generation in range(first, evolution.generations):
+        if progress.has_learnt(evolution):
+            break
         inputs, target = problem.batch(stream(evolution.seed, BATCH, generation), evolution.inputs)
-        table = {} if generation and problem.data is None else {"input_table": inputs}
-        judgement = yield from _judge(boards, evolution, individuals, len(inputs), tally, **table)
+        table = {} if generation > first and problem.data is None else {"input_table": inputs}
+        judgement = yield from _judge(boards, evolution, progress.individuals, len(inputs), tally, **table)
         losses = problem.losses(judgement.outputs, target)
         fitness = np.where(judgement.free, losses, np.inf)
-        best = select(fitness, evolution.parents)
-        parents = individuals[best]
-        history.append(float(losses[best[0]]))
-        lineage.append(float(fitness[best].mean()))
-        spread = evolution.mutation * (shrinkage(lineage[-1], lineage[0]) if evolution.shrink else 1.0)
-        finalists = [parents, *finalists][: max(1, evolution.population // evolution.parents)]
+        parents = progress.individuals[select(fitness, evolution.parents)]
+        progress.note(evolution, fitness, float(losses[select(fitness, 1)[0]]), parents)
         yield from save(
             record,
             generation=generation + 1,
-            loss=history[-1],
-            mutation=spread,
+            loss=progress.history[-1],
+            mutation=progress.spread(evolution),
             samples=tally.samples,
             board_seconds=tally.board_seconds,
             losses=fitness,
             parents=parents,
         )
-        if np.mean(history[-WINDOW:]) <= evolution.target_loss and len(history) >= WINDOW:
-            break
-        if is_stagnant(lineage, evolution.patience):
-            individuals, lineage = _newcomers(evolution, generation + 1), []
-        else:
-            individuals = _children(evolution, generation, parents, spread)
-    final = yield from _final(boards, evolution, np.concatenate(finalists), tally)
+        progress.breed(evolution)
+    final = yield from _final(boards, evolution, np.concatenate(progress.finalists), tally)
     return {
-        "loss": history,
+        "loss": progress.history,
         **final,
         "shots": evolution.settings["shots"],
-        "generations": len(history),
+        "generations": len(progress.history),
         "samples": tally.samples,
         "board_seconds": tally.board_seconds,
     }

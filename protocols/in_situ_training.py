@@ -1,7 +1,7 @@
 """In-situ training: a thermodynamic computer learns from how its own fluctuations correlate with its errors."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Literal
 
@@ -20,6 +20,7 @@ from protocols.arguments import (
     one_of,
     whole,
 )
+from protocols.continuation import Continuation, take_up
 from protocols.learning_rules import AdamState, Gradient, adam, factorised_gradient, thermal_gradient
 from protocols.networks import Network, program_arrays
 from protocols.ports import Board
@@ -71,6 +72,18 @@ class Recipe:
     seed: int
     settings: Mapping[str, Any]
 
+    @property
+    def batches(self) -> int:
+        """Steps of an epoch."""
+        return -(-len(self.task.train) // self.batch_size)
+
+    def by_epoch(self, values: Sequence[float]) -> list[float]:
+        """Return the means over each epoch that is complete of what every step had as a mean over its minibatch."""
+        sizes = np.full(self.batches, self.batch_size)
+        sizes[-1] = len(self.task.train) - (self.batches - 1) * self.batch_size
+        epochs = len(values) // self.batches
+        return np.average(np.reshape(values[: epochs * self.batches], (epochs, -1)), axis=1, weights=sizes).tolist()
+
     def readout(self, parameters: Array) -> Readout:
         """Return the read-out: trained weights, or the gain on each cell of the last layer."""
         trained = self.network.outputs > 0
@@ -101,6 +114,28 @@ class Progress:
     acquisitions: int = 0
     samples: int = 0
     board_seconds: float = 0.0
+    losses: list[float] = field(default_factory=list)
+    accuracies: list[float] = field(default_factory=list)
+
+    @classmethod
+    def start(cls, recipe: Recipe) -> "Progress":
+        """Return where a training begins."""
+        return cls(recipe.initial(), AdamState.start(recipe.network.size))
+
+    @classmethod
+    def after(cls, recipe: Recipe, continued: Continuation) -> "Progress":
+        """Return where a training stood after its last recorded step."""
+        step, tests = continued.steps, len(continued.column("epoch", "epochs"))
+        return cls(
+            parameters=continued.last("parameters"),
+            optimiser=AdamState(step, continued.last("gradient_mean"), continued.last("gradient_square")),
+            step=step,
+            acquisitions=step * (2 if recipe.estimator == "factorised" else 1) + tests,
+            samples=continued.last("samples"),
+            board_seconds=continued.last("board_seconds"),
+            losses=continued.column("loss").tolist(),
+            accuracies=continued.column("accuracy").tolist(),
+        )
 
 
 def train_in_situ(
@@ -121,6 +156,7 @@ def train_in_situ(
     observation_time: float | None = None,
     burn_in: float = 5.0,
     seed: int = 0,
+    continued: Continuation | None = None,
     md: Mapping[str, Any] | None = None,
 ) -> Plan[dict[str, Any]]:
     """Train a layered network on the board by sampled feedback, and judge it on examples it has not seen.
@@ -164,6 +200,8 @@ def train_in_situ(
         Time before the first shot of serial sampling, in units of 1/mu.
     seed : int
         Seed of the initial parameters, the order of the examples and the noise, from 0 to 4294967295.
+    continued : Continuation, optional
+        What a run with these arguments recorded before it was cut short; training goes on after its last step.
     md : mapping, optional
         More metadata for the start document.
 
@@ -211,7 +249,7 @@ def train_in_situ(
     }
     recipe = _recipe(arguments)
     allowed_by(board, cells=recipe.network.cells, inputs=recipe.network.inputs, **recipe.settings)
-    return (yield from recorded(board, "train_in_situ", as_json(arguments), _train(board, recipe), md))
+    return (yield from recorded(board, "train_in_situ", as_json(arguments), _train(board, recipe, continued), md))
 
 
 def _recipe(arguments: Mapping[str, Any]) -> Recipe:
@@ -236,40 +274,38 @@ def _recipe(arguments: Mapping[str, Any]) -> Recipe:
     return Recipe(task=task, network=network, settings=board_settings(**settings), **chosen)
 
 
-def _train(board: Board, recipe: Recipe) -> Plan[dict[str, Any]]:
+def _train(board: Board, recipe: Recipe, continued: Continuation | None) -> Plan[dict[str, Any]]:
     learning = Record("learning")
     epochs = Record("epochs")
-    network = recipe.network
-    parameters = recipe.initial()
-    progress = Progress(parameters, AdamState.start(network.size))
-    losses: list[float] = []
-    train_accuracies: list[float] = []
-    test_accuracies: list[float] = []
+    network, batches = recipe.network, recipe.batches
+    progress = Progress.start(recipe) if continued is None else Progress.after(recipe, continued)
+    test_accuracies = [] if continued is None else continued.column("test_accuracy", "epochs").tolist()
     yield from configure(board, cells=network.cells, inputs=network.inputs, **recipe.settings)
-    for epoch in range(recipe.epochs):
+    if continued is not None:
+        yield from take_up(continued)
+    for epoch in range(len(test_accuracies), recipe.epochs):
         order = stream(recipe.seed, ORDER, epoch).permutation(len(recipe.task.train))
         shuffled = Examples(recipe.task.train.inputs[order], recipe.task.train.labels[order])
         yield from configure(board, input_table=np.concatenate([shuffled.inputs, recipe.task.test.inputs]))
-        loss, accuracy = yield from _epoch(board, recipe, progress, epoch, shuffled, learning)
+        for batch in range(progress.step - epoch * batches, batches):
+            yield from _step(board, recipe, progress, epoch, batch, shuffled, learning)
         outputs = yield from _read_test(board, recipe, progress)
-        test_accuracy = recipe.readout(progress.parameters).accuracy(outputs, recipe.task.test.labels)
-        losses.append(loss)
-        train_accuracies.append(accuracy)
-        test_accuracies.append(test_accuracy)
+        test_accuracies.append(recipe.readout(progress.parameters).accuracy(outputs, recipe.task.test.labels))
         yield from save(
             epochs,
             epoch=epoch + 1,
-            loss=loss,
-            train_accuracy=accuracy,
-            test_accuracy=test_accuracy,
+            loss=recipe.by_epoch(progress.losses)[-1],
+            train_accuracy=recipe.by_epoch(progress.accuracies)[-1],
+            test_accuracy=test_accuracies[-1],
             samples=progress.samples,
             board_seconds=progress.board_seconds,
         )
     yield from save(Record("evaluation"), **_evaluation(recipe, progress.parameters, outputs))
+    train_accuracies = recipe.by_epoch(progress.accuracies)
     return {
         "train_accuracy": train_accuracies[-1],
         "test_accuracy": test_accuracies[-1],
-        "loss": losses,
+        "loss": recipe.by_epoch(progress.losses),
         "samples": progress.samples,
         "board_seconds": progress.board_seconds,
         "steps": progress.step,
@@ -278,33 +314,33 @@ def _train(board: Board, recipe: Recipe) -> Plan[dict[str, Any]]:
     }
 
 
-def _epoch(
-    board: Board, recipe: Recipe, progress: Progress, epoch: int, examples: Examples, learning: Record
-) -> Plan[tuple[float, float]]:
-    """Go once through the examples, which the board's input table holds; return the mean loss and accuracy."""
-    losses: list[float] = []
-    right: list[float] = []
-    for first in range(0, len(examples), recipe.batch_size):
-        batch = Examples(
-            examples.inputs[first : first + recipe.batch_size], examples.labels[first : first + recipe.batch_size]
-        )
-        gradient, loss, accuracy = yield from _gradient(board, recipe, progress, first, batch)
-        progress.optimiser, change = adam(progress.optimiser, gradient, recipe.rate(epoch))
-        progress.parameters = recipe.network.clipped(progress.parameters + change)
-        progress.step += 1
-        losses.append(loss * len(batch))
-        right.append(accuracy * len(batch))
-        yield from save(
-            learning,
-            step=progress.step,
-            epoch=epoch + 1,
-            loss=loss,
-            accuracy=accuracy,
-            samples=progress.samples,
-            board_seconds=progress.board_seconds,
-            **_arrays(recipe, progress.parameters),
-        )
-    return sum(losses) / len(examples), sum(right) / len(examples)
+def _step(
+    board: Board, recipe: Recipe, progress: Progress, epoch: int, batch: int, shuffled: Examples, learning: Record
+) -> Plan[None]:
+    """Learn from one minibatch of an epoch, whose examples the board's input table holds."""
+    first = batch * recipe.batch_size
+    examples = Examples(
+        shuffled.inputs[first : first + recipe.batch_size], shuffled.labels[first : first + recipe.batch_size]
+    )
+    gradient, loss, accuracy = yield from _gradient(board, recipe, progress, first, examples)
+    progress.optimiser, change = adam(progress.optimiser, gradient, recipe.rate(epoch))
+    progress.parameters = recipe.network.clipped(progress.parameters + change)
+    progress.step += 1
+    progress.losses.append(loss)
+    progress.accuracies.append(accuracy)
+    yield from save(
+        learning,
+        step=progress.step,
+        epoch=epoch + 1,
+        loss=loss,
+        accuracy=accuracy,
+        samples=progress.samples,
+        board_seconds=progress.board_seconds,
+        parameters=progress.parameters,
+        gradient_mean=progress.optimiser.first,
+        gradient_square=progress.optimiser.second,
+        **_arrays(recipe, progress.parameters),
+    )
 
 
 def _gradient(

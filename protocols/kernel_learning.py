@@ -7,8 +7,9 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from protocols.acquisition import Plan, measure, recorded, save
+from protocols.acquisition import Plan, configure, measure, recorded, save
 from protocols.arguments import LARGEST_SEED, LARGEST_SHOTS, ArgumentError, allowed_by, number, one_of, whole
+from protocols.continuation import Continuation, take_up
 from protocols.kernel_rules import (
     decision_threshold,
     error_floor,
@@ -79,6 +80,13 @@ class Detection:
     dark: float
     dark_standard_error: float
 
+    @classmethod
+    def recorded(cls, continued: Continuation) -> "Detection":
+        """Return what a run that is continued has measured."""
+        keys = ("full", "full_standard_error", "dark", "dark_standard_error")
+        names = [key.replace("full", "full_probability").replace("dark", "dark_probability") for key in keys]
+        return cls(*(continued.last(name, "calibration") for name in names))
+
     @property
     def contrast(self) -> float:
         """Rise of the click probability from no overlap to full overlap."""
@@ -95,6 +103,17 @@ class Progress:
     errors: list[float] = field(default_factory=list)
     standard_errors: list[float] = field(default_factory=list)
 
+    @classmethod
+    def after(cls, continued: Continuation) -> "Progress":
+        """Return where a learning run stood after its last recorded epoch."""
+        return cls(
+            continued.last("weights"),
+            shots=continued.last("shots"),
+            seconds=continued.last("seconds"),
+            errors=continued.column("error").tolist(),
+            standard_errors=continued.column("error_standard_error").tolist(),
+        )
+
 
 def learn_kernel(
     photon: PhotonKernel,
@@ -108,6 +127,7 @@ def learn_kernel(
     calibration_shots: int = 20000,
     final_shots: int = 2000,
     seed: int = 0,
+    continued: Continuation | None = None,
     md: Mapping[str, Any] | None = None,
 ) -> Plan[dict[str, Any]]:
     """Teach a logic gate to single photons, each spread over modes by its inputs and read through trained weights.
@@ -140,6 +160,8 @@ def learn_kernel(
         Attempts for each row of the final truth table, at least 2.
     seed : int
         Seed of the first weights and the rows presented, from 0 to 4294967295.
+    continued : Continuation, optional
+        What a run with these arguments recorded before it was cut short; learning goes on after its last epoch.
     md : mapping, optional
         More metadata for the start document.
 
@@ -185,16 +207,21 @@ def learn_kernel(
     lesson = Lesson(**{**arguments, "gate": task}, inputs=inputs)
     return (
         yield from recorded(
-            photon, "learn_kernel", {**arguments, "reference_mode": reference}, _learn(photon, lesson), md
+            photon, "learn_kernel", {**arguments, "reference_mode": reference}, _learn(photon, lesson, continued), md
         )
     )
 
 
-def _learn(photon: PhotonKernel, lesson: Lesson) -> Plan[dict[str, Any]]:
-    detection = yield from _calibrate(photon, lesson)
+def _learn(photon: PhotonKernel, lesson: Lesson, continued: Continuation | None) -> Plan[dict[str, Any]]:
+    if continued is None:
+        detection = yield from _calibrate(photon, lesson)
+        progress = Progress(lesson.initial())
+    else:
+        detection, progress = Detection.recorded(continued), Progress.after(continued)
+        yield from configure(photon, light=True)
+        yield from take_up(continued)
     learning = Record("learning", units=UNITS, dims=DIMS)
-    progress = Progress(lesson.initial())
-    for epoch in range(lesson.epochs):
+    for epoch in range(len(progress.errors), lesson.epochs):
         yield from _epoch(photon, lesson, detection, progress, epoch)
         yield from save(
             learning,

@@ -6,7 +6,7 @@ takes work, and then a relaxation, which gives heat to the bath. All energies ar
 section 6, with the level energies following the activation).
 """
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, astuple, dataclass, fields
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -149,30 +149,42 @@ def quench_and_relax(before: ArrayLike, after: ArrayLike) -> Ledger:
 
 
 class Quenches:
-    """The activations ``beta A`` a switch goes through, and whether new weights or new signals led to each."""
+    """What a switch goes through: its activation ``beta A``, and what new weights and new signals have done so far.
 
-    def __init__(self) -> None:
-        self._activations: list[float] = []
-        self._updates: list[bool] = []
+    Parameters
+    ----------
+    state : ndarray, shape (13,), optional
+        What `state` returned, to go on from there; by default nothing has happened.
+    """
+
+    def __init__(self, state: ArrayLike | None = None) -> None:
+        size = len(fields(Ledger))
+        activation, *numbers = np.full(1 + 2 * size, np.nan) if state is None else np.asarray(state, dtype=float)
+        self._activation = float(activation)
+        started = not np.isnan(activation)
+        self._updates = Ledger(*map(float, numbers[:size])) if started else Ledger()
+        self._presentations = Ledger(*map(float, numbers[size:])) if started else Ledger()
 
     def present(self, activation: float) -> None:
         """Add a change of the signals."""
-        self._activations.append(activation)
-        self._updates.append(False)
+        self._presentations += self._quench(activation)
 
     def update(self, activation: float) -> None:
         """Add a change of the weights."""
-        self._activations.append(activation)
-        self._updates.append(True)
+        self._updates += self._quench(activation)
 
     def ledgers(self) -> tuple[Ledger, Ledger]:
         """Return what the updates did, and what the presentations did; the first activation is the start."""
-        activations = np.array(self._activations)
-        before, after, updates = activations[:-1], activations[1:], np.array(self._updates[1:], dtype=bool)
-        return (
-            quench_and_relax(before[updates], after[updates]),
-            quench_and_relax(before[~updates], after[~updates]),
-        )
+        return self._updates, self._presentations
+
+    @property
+    def state(self) -> Array:
+        """The activation, and the numbers of both ledgers; NaN at first."""
+        return np.array([self._activation, *astuple(self._updates), *astuple(self._presentations)])
+
+    def _quench(self, activation: float) -> Ledger:
+        before, self._activation = self._activation, activation
+        return Ledger() if np.isnan(before) else quench_and_relax([before], [activation])
 
 
 def landauer_bound(entropy: ArrayLike, shots: ArrayLike) -> float:

@@ -65,6 +65,19 @@ class VirtualClock:
         with self._lock:
             self._now = max(self._now, float(time))
 
+    def set(self, time: float) -> None:
+        """Make it this time in s, be it later or earlier.
+
+        Raises
+        ------
+        ValueError
+            If the time is not finite.
+        """
+        if not abs(time) < float("inf"):
+            raise ValueError(f"it cannot be {time} s; a time must be finite")
+        with self._lock:
+            self._now = float(time)
+
 
 class FlowingClock(VirtualClock):
     """A virtual clock that also goes as fast as the clock on the wall, for clients that wait on clocks of their own."""
@@ -80,3 +93,7 @@ class FlowingClock(VirtualClock):
     def sleep_until(self, time: float) -> None:
         """Move on to a time in s at once, unless it has passed already."""
         super().sleep_until(time - (monotonic() - self._started))
+
+    def set(self, time: float) -> None:
+        """Make it this time in s, be it later or earlier."""
+        super().set(time - (monotonic() - self._started))

@@ -2,7 +2,7 @@
 
 import logging
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from typing import Any
 
@@ -12,13 +12,20 @@ from sim_devices.faults import Fault, FaultInjector, FaultySession
 from sim_devices.scpi import Instrument
 from twin import compute
 
-__all__ = ["Bench", "ResourceError", "ResourceNameError"]
+__all__ = ["Bench", "BenchStateError", "ResourceError", "ResourceNameError"]
 
 log = logging.getLogger(__name__)
+
+COUNTER = "acquisitions"
+"""Where an instrument counts its acquisitions since it was switched on, if its noise is addressed by them."""
 
 
 class ResourceError(LookupError):
     """No instrument of the bench has this resource name, or it is taken."""
+
+
+class BenchStateError(ValueError):
+    """A state that is not one of this bench."""
 
 
 class ResourceNameError(ResourceError, ValueError):
@@ -164,6 +171,44 @@ class Bench:
         """
         name = self.find(resource_name)
         self._injectors[self.instruments[name]].arm(faults, f"{seed}/{name}")
+
+    def state(self) -> dict[str, Any]:
+        """Return what addresses the noise of what is measured next: the time, and the acquisitions of each instrument.
+
+        Returns
+        -------
+        dict
+            ``time`` in s, and the number of the next acquisition by resource name in ``acquisitions``.
+        """
+        counters = {name: instrument for name, instrument in self._first_names() if hasattr(instrument, COUNTER)}
+        return {
+            "time": self.clock.now(),
+            "acquisitions": {name: getattr(instrument, COUNTER) for name, instrument in counters.items()},
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on where `state` was taken, on this bench or on an equal one; settings stay as they are.
+
+        Raises
+        ------
+        BenchStateError
+            The bench has other instruments.
+        """
+        there = self.state()["acquisitions"]
+        if there.keys() != state["acquisitions"].keys():
+            here, wanted = (", ".join(names) or "none" for names in (there, state["acquisitions"]))
+            raise BenchStateError(f"the bench {self.name} counts acquisitions of {here}; the state is one of {wanted}")
+        for name, count in state["acquisitions"].items():
+            setattr(self.instruments[name], COUNTER, int(count))
+        self.clock.set(float(state["time"]))
+
+    def _first_names(self) -> Iterator[tuple[str, Instrument]]:
+        """Yield each instrument once, under its first name."""
+        seen: set[Instrument] = set()
+        for name, instrument in self.instruments.items():
+            if instrument not in seen:
+                seen.add(instrument)
+                yield name, instrument
 
     def close(self) -> None:
         """Cut every connection, stop every operation, let the worker thread end and leave the place of computing."""

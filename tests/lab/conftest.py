@@ -56,13 +56,15 @@ class Detector:
         }
 
 
-class StationStub:
-    """What a run engine needs of a station."""
+class StationStub(dict):
+    """What a run engine needs of a station without devices."""
 
     name = "stub"
     mode = "twin"
+    bench = None
 
     def __init__(self) -> None:
+        super().__init__()
         self.clock = SimpleNamespace(slept=[])
         self.clock.sleep = self.clock.slept.append
         self.made_safe = 0

@@ -29,7 +29,7 @@ CURVE = [
 ]
 QUICK = [*CURVE, "--shots", "200", "--seed", "1", "--no-figure"]
 ENDLESS = ["run", "train_in_situ", "--task", "xor", "--epochs", "1000000"]
-COMMANDS = ["check", "devices", "export", "figure", "plans", "plot", "run", "runs", "safe", "serve", "show"]
+COMMANDS = ["check", "devices", "export", "figure", "plans", "plot", "resume", "run", "runs", "safe", "serve", "show"]
 
 
 @pytest.fixture(autouse=True)

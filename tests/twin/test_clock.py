@@ -60,3 +60,13 @@ def test_a_flowing_clock_goes_with_the_wall_and_can_be_moved_on():
     later = clock.now()
     time.sleep(0.002)  # noqa: TID251 - it is the clock on the wall that is tested
     assert clock.now() > later
+
+
+@pytest.mark.parametrize("make", [VirtualClock, FlowingClock])
+def test_a_clock_can_be_set_back(make):
+    clock = make()
+    clock.sleep(3600.0)
+    clock.set(5.0)
+    assert 5.0 <= clock.now() < 60.0
+    with pytest.raises(ValueError, match="must be finite"):
+        clock.set(float("nan"))

@@ -7,6 +7,7 @@ import pytest
 
 from sim_devices import benches
 from sim_devices.benches import Bench, BenchNameError, BenchOptionError, ResourceError, ResourceNameError
+from sim_devices.benches.bench import BenchStateError
 from sim_devices.faults import Fault
 from sim_devices.scpi import Instrument
 
@@ -138,3 +139,24 @@ def test_an_unknown_bench_is_refused_with_the_names_there_are():
 def test_a_seed_is_a_whole_number(seed):
     with pytest.raises(BenchOptionError, match="seed: must be a whole number from 0 on"):
         benches.open(seed=seed)
+
+
+def test_a_bench_goes_on_where_an_equal_one_was():
+    with benches.open("photon_kernel", seed=3) as bench, benches.open("photon_kernel", seed=3) as other:
+        counter = bench.connect("TCPIP0::counter::5025::SOCKET", "here")
+        counter.write(b"CONF:TOT:TIM 0.01;:READ?\n")
+        counter.read(100, 10)
+        bench.clock.sleep(2.5)
+        state = bench.state()
+        assert state["time"] >= 2.5
+        assert state["acquisitions"]["TCPIP0::counter::5025::SOCKET"] > 0
+        other.restore(state)
+        assert other.state() == state
+
+
+def test_a_bench_refuses_the_state_of_another():
+    with benches.open("photon_kernel") as bench, benches.open("thermodynamic_board") as other:
+        before = other.state()
+        with pytest.raises(BenchStateError, match="the state is one of TCPIP0::counter"):
+            other.restore(bench.state())
+        assert other.state() == before
