@@ -136,11 +136,12 @@ class Journal:
             recording.write(name, doc)
         except OSError as error:
             raise _journal_error(f"the {name} document cannot be recorded in {recording.directory}", error) from error
+        finally:
+            if name == "stop":
+                recording.close()
+                self._recordings = {uid: other for uid, other in self._recordings.items() if other is not recording}
         if name in {"descriptor", "resource", "stream_resource"}:
             self._recordings[doc["uid"]] = recording
-        elif name == "stop":
-            recording.close()
-            self._recordings = {uid: other for uid, other in self._recordings.items() if other is not recording}
 
     def _begin(self, start: Mapping[str, Any]) -> "_Recording":
         directory = self.directory / _run_name(start)

@@ -1,5 +1,6 @@
 """A run that was cut short anywhere goes on as if nothing had happened."""
 
+import errno
 import json
 import shutil
 import subprocess
@@ -11,8 +12,10 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from lab import journal as lab_journal
 from lab.catalogue import Catalogue, RunNotFoundError
 from lab.cli import main
+from lab.station import Station
 
 IN_SITU = ("train_in_situ", "--task", "xor", "--shots", "10", "--observation-time", "1")
 GATE = ("--epochs", "4", "--shots", "40", "--calibration-shots", "200", "--final-shots", "40")
@@ -212,3 +215,34 @@ def test_a_killed_process_is_continued_as_if_nothing_had_happened(tmp_path):
     assert run(tmp_path / "killed", "resume", "last") == run(
         tmp_path / "whole", "run", *IN_SITU, "--epochs", "60", "--seed", "2"
     )
+
+
+@pytest.mark.parametrize("writes", [4, 7, 12])
+def test_a_full_disk_stops_a_run_with_safe_outputs_and_it_goes_on_once_there_is_room(writes, tmp_path, monkeypatch):
+    arguments = (*IN_SITU, "--epochs", "8", "--seed", "3")
+    wanted = run(tmp_path / "whole", "run", *arguments)
+    write, room, safe = lab_journal.os.write, [writes], []
+
+    def until_full(descriptor, data):
+        if len(data) == lab_journal.PROBE_SIZE:
+            return write(descriptor, data)
+        room[0] -= 1
+        if room[0] < 0:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return write(descriptor, data)
+
+    def noting_safe(station, done=Station.safe):
+        safe.append(done(station))
+        return safe[-1]
+
+    with monkeypatch.context() as patched:
+        patched.setattr(lab_journal.os, "write", until_full)
+        patched.setattr(Station, "safe", noting_safe)
+        failed = lab(tmp_path / "cut", "run", *arguments)
+    assert failed.exit_code == 2
+    assert "the disk is full" in failed.stderr
+    assert "outputs off" in safe[-1]["board"]
+    cut = Catalogue(tmp_path / "cut").find("last")
+    assert cut.state == "cut"
+    assert sum(cut.read(stream).sizes["event"] for stream in cut.streams) == writes - 1 - len(cut.streams)
+    assert run(tmp_path / "cut", "resume", "last") == wanted
