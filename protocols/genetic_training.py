@@ -44,7 +44,7 @@ INITIAL, MUTATION, BATCH = range(3)
 ENDLESS = 10_000_000
 PATIENCE = {"cosine": 800}
 TARGET_LOSS = {"cosine": 0.03}
-INPUTS = {"cosine": 8}
+INPUTS = {"reset": 8, "serial": 24}
 BATCH_SIZE = 16
 LIMITS = {**FULL_SCALE, "bias": 4.0, "readout": 4.0}
 """Where the parameters that selection hardly feels are kept from drifting to, in model units."""
@@ -205,7 +205,7 @@ def train_genetic(
         Individuals selected from each generation, fewer than the population.
     inputs : int, optional
         Inputs of a generation: points of an even grid from 0 to 1, or examples drawn anew for each generation. Default:
-        8 for the cosine, 16 for classes.
+        8 for the cosine, 24 in serial sampling, 16 for classes.
     shots : int, optional
         Samples of each input. Default: 64 for reset sampling, 500 for serial sampling.
     mutation : float
@@ -261,7 +261,7 @@ def train_genetic(
         "generations": whole("generations", generations, 1, ENDLESS),
         "population": whole("population", population, 2, SLOTS),
         "parents": whole("parents", parents, 1, whole("population", population, 2, SLOTS) - 1),
-        "inputs": whole("inputs", INPUTS.get(task, BATCH_SIZE) if inputs is None else inputs, 2, 65536),
+        "inputs": whole("inputs", _inputs(task, sampling) if inputs is None else inputs, 2, 65536),
         "shots": whole("shots", SHOTS[sampling] if shots is None else shots, 1, LARGEST_SHOTS),
         "mutation": number("mutation", mutation, 0.0, 8.0),
         "shrink": bool(shrink),
@@ -286,7 +286,13 @@ def train_genetic(
     boards = _each_once(board)
     for each in boards:
         allowed_by(each, cells=evolution.network.cells, inputs=evolution.network.inputs, **evolution.settings)
+        allowed_by(each, shots=evolution.final_shots)
     return (yield from recorded(boards, "train_genetic", as_json(arguments), _evolve(boards, evolution, continued), md))
+
+
+def _inputs(task: str, sampling: str) -> int:
+    """Return the inputs of a generation; between the few that reset sampling needs, a trajectory may get stuck."""
+    return INPUTS[sampling] if task == "cosine" else BATCH_SIZE
 
 
 def _each_once(board: Board | Sequence[Board]) -> list[Board]:
