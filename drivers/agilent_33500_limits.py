@@ -7,6 +7,7 @@ sent where they are not allowed.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -20,6 +21,20 @@ SMALLEST_SPAN = 1e-3
 """Least distance of the high level from the low one, V; the instrument moves the other level to keep it."""
 ROUNDING = 1e-9
 """By how much a level may exceed a limit, V: what is lost where numbers travel as text."""
+
+
+_MOVES = re.compile(
+    r"(?:^|[;:\s])(?:VOLT(?:AGE)?(?::[A-Z:]*)?\s+\S|FUNC(?:TION)?(?::ARB(?:ITRARY)?)?\s+\S|APPL(?:Y)?|\*RCL"
+    r"|MEM(?:ORY)?:STAT(?:E)?:REC"
+    r"|OUTP(?:UT)?\d?(?::STAT(?:E)?)?\s+(?:ON|0*1)|OUTP(?:UT)?\d?:LOAD\s)",
+    re.IGNORECASE,
+)
+"""Commands that change what an output gives: levels, waveforms, stored set-ups, switching on."""
+
+
+def may_move(message: str) -> bool:
+    """Whether a message may change what an output gives."""
+    return _MOVES.search(message) is not None
 
 
 class LimitedOutput(InstrumentChannel):
@@ -122,7 +137,8 @@ def guarded(checked: property, edges: Edges, *, adjusts_levels: bool = False) ->
             if self.limits is not None:
                 self.require(*edges(self, value))
             try:
-                checked.__set__(self, value)
+                with self.parent.permitted():
+                    checked.__set__(self, value)
             finally:
                 if adjusts_levels and self.limits is not None:
                     self.confine()

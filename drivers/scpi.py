@@ -86,6 +86,11 @@ class ScpiInstrument(WireInstrument, SCPIMixin, Instrument):
                 entries.append(entry)
         return entries
 
+    def reconnected(self) -> None:
+        """Take nothing for granted that was set before."""
+        super().reconnected()
+        self.forget_encoding()
+
     def reset(self) -> None:
         """Set everything to its reset value (`*RST`)."""
         with self.lock:

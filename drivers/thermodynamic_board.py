@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 from pymeasure.adapters import Adapter
 
 from drivers.arrays import reshaped, short_list, symmetric, upper_triangle
-from drivers.errors import InstrumentTimeoutError, ReplyError
+from drivers.errors import ConnectionLostError, InstrumentTimeoutError, OutputLimitError, ReplyError
 from drivers.properties import strict_integer
 from drivers.thermodynamic_board_registers import SLOTS, ThermodynamicBoardRegisters
 
@@ -67,6 +67,8 @@ class ThermodynamicBoard(ThermodynamicBoardRegisters):
         self._turn = threading.Condition(self.lock)
         self._operator: int | None = None
         self._run_shape: RunShape | None = None
+        self._limits: dict[str, tuple[float, float]] = {}
+        self._claimed = False
 
     def limits(self, parameter: str) -> tuple[float, float]:
         """Return the full scale (lowest, highest) of a program parameter, in the unit in force.
@@ -79,9 +81,56 @@ class ThermodynamicBoard(ThermodynamicBoardRegisters):
         header = _header(parameter)
         return self.values(f"{header}:LIM? MIN")[0], self.values(f"{header}:LIM? MAX")[0]
 
+    def claim(self) -> bool:
+        """Ask for the lock, now and whenever a new session replaces a lost one; return whether it was granted."""
+        self._claimed = self.lock_granted
+        return self._claimed
+
+    def protect(self, **limits: tuple[float, float]) -> None:
+        """Keep parameters of programs, and `temperature`, within limits from now on; nothing is sent.
+
+        Parameters
+        ----------
+        **limits : (float, float)
+            Lowest and highest value in the unit in force, by the name of the parameter.
+        """
+        self._limits.update(limits)
+
+    def _admit(self, name: str, values: ArrayLike) -> None:
+        """Raise OutputLimitError unless the limits allow all of some values."""
+        low, high = self._limits.get(name, (-np.inf, np.inf))
+        array = np.asarray(values, dtype=float)
+        if array.size and not (low <= array.min() and array.max() <= high):
+            raise OutputLimitError(
+                f"{self.name}: {name} from {array.min():g} to {array.max():g}; {low:g} to {high:g} is allowed"
+            )
+
+    @property
+    def temperature(self) -> float:
+        """Control the noise temperature kT in the unit in force (float from 0)."""
+        return ThermodynamicBoardRegisters.temperature.__get__(self)
+
+    @temperature.setter
+    def temperature(self, value: float) -> None:
+        self._admit("temperature", value)
+        ThermodynamicBoardRegisters.temperature.__set__(self, value)
+
     def release_lock(self) -> None:
         """Give the lock back."""
+        self._claimed = False
         self.execute("SYST:LOCK:REL")
+
+    def reconnected(self) -> None:
+        """Take the lock again, if it was claimed.
+
+        Raises
+        ------
+        ConnectionLostError
+            If another session holds it now.
+        """
+        super().reconnected()
+        if self._claimed and not self.lock_granted:
+            raise ConnectionLostError(f"{self.name}: held by {self.lock_owner} since the connection was lost")
 
     def clear_interlock(self) -> None:
         """Clear a latched interlock that is closed again."""
@@ -150,6 +199,7 @@ class ThermodynamicBoard(ThermodynamicBoardRegisters):
             header = _header(name)
             array = upper_triangle(values) if name == "couplings" else np.asarray(values, dtype=float)
             if array.size:
+                self._admit(name, array)
                 units.append((header, array))
         if not units:
             raise ValueError("nothing to write: neither a slot nor a parameter is given")
@@ -175,10 +225,12 @@ class ThermodynamicBoard(ThermodynamicBoardRegisters):
 
     def set_bias_element(self, cell: int, value: float) -> None:
         """Set the bias of one cell in the selected slot's shadow."""
+        self._admit("bias", value)
         self.execute(f"MOD:BIAS:ELEM {cell:d},{float(value):.9g}")
 
     def set_coupling_element(self, first: int, second: int, value: float) -> None:
         """Set the coupling of two cells in the selected slot's shadow."""
+        self._admit("couplings", value)
         self.execute(f"MOD:COUP:ELEM {first:d},{second:d},{float(value):.9g}")
 
     def clear_program(self) -> None:

@@ -21,6 +21,8 @@ from drivers.replies import names, unquoted, whole
 from drivers.scpi import ScpiInstrument
 
 SLOTS = 64
+SATURATED = 1 << 9
+"""Bit of the questionable condition register."""
 
 
 class ThermodynamicBoardRegisters(ScpiInstrument):

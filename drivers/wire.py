@@ -25,6 +25,8 @@ from drivers.replies import on_or_off, whole
 READ_CHUNK = 1 << 20
 _IDENTITY = re.compile(r"[A-Za-z][^,]*(?:,[^,]*){3}")
 WIRE_ERRORS = (pyvisa.errors.VisaIOError, pyvisa.errors.InvalidSession, OSError)
+TROUBLES = (InstrumentTimeoutError, ConnectionLostError, ReplyError)
+"""What an exchange raises that went wrong on the wire, and may go right when it is repeated."""
 CASTS: dict[Any, Callable[[str], Any]] = {bool: lambda reply: bool(on_or_off(reply)), int: whole}
 """How replies become what pymeasure's classes ask for, in every way in which instruments write it."""
 
@@ -43,9 +45,16 @@ class WireInstrument(Instrument):
         Name for messages.
     **kwargs
         Passed to `pymeasure.adapters.VISAAdapter`: `visa_library`, `timeout` in ms and the like.
+
+    Attributes
+    ----------
+    sessions : int
+        How many sessions have been opened; after a new one the instrument may have lost its settings.
     """
 
     identity_timeout = 2.0
+    patience = 60.0
+    """How long it may be away, s, for those who wait for it to come back."""
 
     # No property of ours is dynamic, so names need none of pymeasure's translation, which costs 2 us an access.
     __getattribute__ = object.__getattribute__
@@ -56,12 +65,22 @@ class WireInstrument(Instrument):
         self._command = ""
         self._identity: str | None = None
         self._out_of_step = False
+        self._stepping = False
+        self._in_doubt = False
+        self._new = False
+        self.sessions = 0
         self._unreported: list[tuple[int, str]] = []
         kwargs.setdefault("read_termination", "\n")
         kwargs.setdefault("write_termination", "\n")
+        self._session_options = {key: value for key, value in kwargs.items() if key not in ("visa_library", "log")}
         super().__init__(adapter, name, **kwargs)
+        self._take_session()
+
+    def _take_session(self) -> None:
         self._visa = _visa_resource(self.adapter)
         self._socket = None if self._visa is None else _tuned_socket(self._visa)
+        self._in_doubt = False
+        self.sessions += 1
 
     def pause(self, duration: float) -> None:
         """Wait some seconds without the lock; a station with a clock of its own lets that go on instead."""
@@ -98,9 +117,10 @@ class WireInstrument(Instrument):
             raise self.misunderstood(error) from error
         except WIRE_ERRORS as error:
             self._out_of_step = True
+            self._in_doubt |= command == "*IDN?"
             if not _is_timeout(error):
                 raise _translated(error, self.name, command) from error
-            reported = self._reported_after_timeout()
+            reported = [] if self._stepping else self._reported_after_timeout()
             if reported:
                 raise self._first_of(reported, command) from error
             raise InstrumentTimeoutError(f"{self.name}: no reply to {command!r} in time") from error
@@ -148,6 +168,8 @@ class WireInstrument(Instrument):
     def resynchronise(self) -> list[tuple[int, str]]:
         """Clear the session, drop late replies, make sure who answers, and return the errors read on the way.
 
+        A socket cannot be cleared, so one on which an identity may still be under way is given up for a new one.
+
         Query errors (-400 to -499) are not among them: a query that was given up leaves them.
 
         Raises
@@ -159,13 +181,67 @@ class WireInstrument(Instrument):
         """
         with self.lock:
             self._out_of_step = False
+            self._stepping = True
             try:
+                if self._in_doubt and self._socket is not None:
+                    self._open_session()
                 self._drain()
                 self._reidentify()
-                return [entry for entry in self.read_errors() if not -499 <= entry[0] <= -400]
-            except Exception:
+                errors = [entry for entry in self.read_errors() if not -499 <= entry[0] <= -400]
+                if self._new:
+                    self.reconnected()
+                    self._new = False
+                return errors
+            except Exception as error:
                 self._out_of_step = True
+                if isinstance(error, WIRE_ERRORS):
+                    raise _translated(error, self.name, "*IDN?") from error
                 raise
+            finally:
+                self._stepping = False
+
+    def recover(self) -> None:
+        """Bring the session back in step, or open a new one where that is not possible.
+
+        Raises
+        ------
+        InstrumentTimeoutError, ConnectionLostError, ReplyError
+            If the instrument does not answer, or another one does.
+        """
+        with self.lock:
+            try:
+                self._unreported += self.resynchronise()
+            except TROUBLES:
+                self.reconnect()
+
+    def reconnect(self) -> None:
+        """Open a new session in place of the old one, and make sure who answers.
+
+        Raises
+        ------
+        InstrumentTimeoutError, ConnectionLostError, ReplyError
+            If the instrument does not answer, or another one does.
+        """
+        with self.lock:
+            self._open_session()
+            self._unreported += self.resynchronise()
+
+    def _open_session(self) -> None:
+        if self._visa is None:
+            raise ConnectionLostError(f"{self.name}: no VISA session, so no new one can be opened")
+        with contextlib.suppress(Exception):
+            self.adapter.connection.close()
+        try:
+            self.adapter.connection = self.adapter.manager.open_resource(
+                self.adapter.resource_name, **self._session_options
+            )
+        except (pyvisa.errors.Error, OSError, ValueError) as error:
+            raise ConnectionLostError(f"{self.name}: no connection: {error}") from error
+        self._take_session()
+        self._new = True
+
+    def reconnected(self) -> None:
+        """Take up with a new session what the old one had of its own, such as a lock."""
 
     def _drain(self) -> None:
         """Clear the instrument where the interface can, and drop what it has sent so far."""
@@ -182,6 +258,7 @@ class WireInstrument(Instrument):
     def _reidentify(self) -> None:
         """Ask `*IDN?` and drop late replies until the answer is an identity, the one known if there is one."""
         deadline = time.monotonic() + self.identity_timeout
+        self._in_doubt = True
         self.write("*IDN?")
         while True:
             try:
@@ -191,6 +268,7 @@ class WireInstrument(Instrument):
             except WIRE_ERRORS as error:
                 raise _translated(error, self.name, "*IDN?") from error
             if reply == self._identity or (self._identity is None and _IDENTITY.fullmatch(reply)):
+                self._in_doubt = False
                 return
             if time.monotonic() > deadline:
                 raise ConnectionLostError(f"{self.name}: answered {reply[:80]!r} when asked who it is")

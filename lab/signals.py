@@ -23,6 +23,7 @@ __all__ = [
     "ChoiceError",
     "DriverSignal",
     "LimitError",
+    "ReadOnlyError",
     "ResultSignal",
     "ValueTypeError",
     "driver_signal",
@@ -111,7 +112,7 @@ class DriverSignal(Signal):
 
     def get(self, **_: Any) -> Any:
         """Return the value in force, asked from the instrument."""
-        value = self.fetch()
+        value = self.parent.glance(self.fetch)
         self.store(value)
         return value
 
@@ -124,7 +125,12 @@ class DriverSignal(Signal):
             If the value is not allowed; nothing has been sent then.
         """
         self.check_value(value)
-        return self.parent.submit(lambda: self.apply(value), Status(self, timeout=timeout, settle_time=settle_time))
+        return self.parent.submit(lambda: self._set(value), Status(self, timeout=timeout, settle_time=settle_time))
+
+    def _set(self, value: Any) -> None:
+        self.apply(value)
+        self.parent.wanted.pop(self.attr_name, None)
+        self.parent.wanted[self.attr_name] = value
 
     def put(self, value: Any, **_: Any) -> None:
         """Set `value` and wait until it is done."""

@@ -116,6 +116,10 @@ class ActivationSwitch(DriverDevice):
         """Return the length of an axis of the next results."""
         return {"shot": self.shots.last}[dim]
 
+    def persist(self, work: Callable[[], Any]) -> Any:
+        """Do `work`; it is the body that does things again."""
+        return work()
+
     def ask(self, status: AcquisitionStatus) -> Answers:
         """Ask the body `shots` times at `drive`, on the thread of the body."""
         raise NotImplementedError
@@ -148,6 +152,11 @@ class ActivationSwitch(DriverDevice):
         if self._staged_body:
             self._staged_body = False
             self.body.unstage()
+
+    @property
+    def at_rest(self) -> bool:
+        """Whether the body is."""
+        return self.body.at_rest
 
     def safety_steps(self) -> list[tuple[str, Callable[[], Any]]]:
         """Those of the body."""

@@ -85,6 +85,11 @@ class BoardModel(Device):
         self.runs.store(self.runs.get() + 1)
         return simulated
 
+    @property
+    def at_rest(self) -> bool:
+        """Always."""
+        return True
+
     def safe(self) -> list[str]:
         """Nothing: a model drives no output."""
         return ["no output to switch off"]

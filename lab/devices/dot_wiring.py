@@ -10,6 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+LEAST_SINE = 0.004
+"""Least amplitude of the lock-in's sine, which cannot be switched off, V rms."""
+
 Array = NDArray[np.float64]
 
 
@@ -106,6 +109,9 @@ class DotWiring:
     bias_limits : (low, high)
         Voltages between source and drain that the sample bears, V.
 
+    excitation_limit : float or None
+        Largest excitation at the sample, V rms; None for as much as the lock-in gives.
+
     Raises
     ------
     WiringError
@@ -125,12 +131,18 @@ class DotWiring:
     bias_attenuation: float
     bias_limits: tuple[float, float]
     excitation_attenuation: float = 1e-5
+    excitation_limit: float | None = None
 
     def __post_init__(self) -> None:
         _check_gates(self.gates)
         _check_virtual_gates(self.gates, self.virtual_gates)
         if not self.bias_limits[0] <= 0.0 <= self.bias_limits[1]:
             raise WiringError("bias_limits", f"{list(self.bias_limits)} V leave out 0 V, which is the safe bias")
+        least = LEAST_SINE * self.excitation_attenuation
+        if self.excitation_limit is not None and self.excitation_limit < least:
+            raise WiringError(
+                "excitation_limit", f"{self.excitation_limit:g} V is less than {least:g} V, the least there can be"
+            )
         if abs(np.linalg.det(self._matrix)) < 1e-6:
             raise WiringError("virtual_gates", "their cross-talk leaves no way to move one of them alone")
 

@@ -2,16 +2,36 @@
 
 from __future__ import annotations
 
+import logging
 import threading
-from collections.abc import Callable, Iterable, Mapping
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor, wait
-from typing import Any
+from contextlib import suppress
+from typing import Any, TypeVar
 
 from ophyd import Device, Staged
 from ophyd.status import StatusBase
 
-from lab.signals import AcquisitionStatus, DriverSignal
+from drivers.errors import InstrumentError
+from drivers.wire import TROUBLES, WireInstrument
+from lab.signals import AcquisitionStatus, DriverSignal, ResultSignal
 
+log = logging.getLogger(__name__)
+
+Result = TypeVar("Result")
+
+MOST_REPEATS = 8
+"""How often work is repeated that something goes wrong with each time, though the instruments answer in between."""
+TRANSIENT = (-310, -350, *range(-365, -359))
+"""Errors that say nothing about what was asked for: a fault within the instrument, a full queue, its communication."""
+SAFETY_PATIENCE = 10.0
+"""Seconds after which a step of safety that fails on the wire is not begun again; others wait for their turn."""
+GLANCE = 2.0
+"""Seconds that an instrument may be away while it is only asked something."""
+FIRST_DELAY, LONGEST_DELAY, SAY_INTERVAL = 0.05, 2.0, 5.0
+"""Seconds between two attempts to reach an instrument, twice as many after each, and between two lines about it."""
 PATIENCE = 60.0
 """Seconds that what is under way is given to end before a device is made safe once more."""
 
@@ -40,6 +60,12 @@ class DriverDevice(Device):
     ----------
     stopped : threading.Event
         Set when what is acquired is to end.
+    say : callable
+        Tells the operator a line, by default the log.
+    wanted : dict
+        What signals were set to, by their names, the latest last.
+    troubles : collections.Counter
+        What has gone wrong on the wire and was made good, by the name of the error.
     """
 
     def __init__(
@@ -49,6 +75,10 @@ class DriverDevice(Device):
         self._worker = ThreadPoolExecutor(1, thread_name_prefix=f"{name}-worker")
         self._unfinished: set[Future[None]] = set()
         self._failure: BaseException | None = None
+        self.say: Callable[[str], None] = log.warning
+        self.troubles: Counter[str] = Counter()
+        self.wanted: dict[str, Any] = {}
+        self._sessions: dict[Any, int] = {}
         self.stopped = threading.Event()
         super().__init__(name=name, **kwargs)
         for key, (low, high) in (limits or {}).items():
@@ -103,8 +133,117 @@ class DriverDevice(Device):
         except CancelledError:
             raise self._dropped() from None
 
+    def persist(self, work: Callable[[], Result]) -> Result:
+        """Do `work` on the device's thread, and again when something goes wrong on the wire, once all is well there.
+
+        Work is repeated whole, so it must be of a kind that may be: settings are absolute, and an acquisition begins
+        anew. What is still under way is ended before, and what a new session may have lost is put back.
+
+        Returns
+        -------
+        object
+            What `work` returns.
+
+        Raises
+        ------
+        AcquisitionStoppedError
+            If the device was stopped while it waited.
+        Exception
+            What `work` raised last, if the instruments stayed away or it went wrong too often.
+        """
+
+        def whole() -> Result:
+            if self._renewed:
+                self._make_ready()
+            return work()
+
+        return self._persist(whole, self.patience, self._make_ready)
+
+    def glance(self, work: Callable[[], Result]) -> Result:
+        """Ask instruments something on any thread, and once more when something goes wrong on the wire.
+
+        It does not wait long, for it may hold up the run engine, and leaves what the device does alone.
+        """
+        return self._persist(work, GLANCE, lambda: None)
+
+    def _persist(self, work: Callable[[], Result], patience: float, again: Callable[[], None]) -> Result:
+        for _ in range(MOST_REPEATS):
+            try:
+                return work()
+            except (*TROUBLES, InstrumentError) as error:
+                if not _may_pass(error):
+                    raise
+                self.troubles[type(error).__name__] += 1
+                self._wait_for_instruments(error, patience, again)
+        return work()
+
+    @property
+    def patience(self) -> float:
+        """How long instruments may be away, s."""
+        return max(getattr(instrument, "patience", 0.0) for instrument in self.instruments())
+
+    def _wait_for_instruments(self, trouble: Exception, patience: float, again: Callable[[], None]) -> None:
+        """Wait until all instruments answer and are ready for what comes again; raise `trouble` after patience."""
+        begun = time.monotonic()
+        said, delay = begun, FIRST_DELAY
+        while True:
+            try:
+                for instrument in self.instruments():
+                    instrument.recover()
+                again()
+            except (*TROUBLES, InstrumentError) as still:
+                if not _may_pass(still):
+                    raise
+                away = time.monotonic() - begun
+                if away + delay > patience:
+                    trouble.add_note(f"{self.name} was waited for {away:.0f} s, and still: {still}")
+                    raise trouble from still
+                if time.monotonic() >= said:
+                    self.say(f"{self.name}: no connection for {away:.0f} s, waiting up to {patience:.0f} s ({still})")
+                    said = time.monotonic() + SAY_INTERVAL
+                if self.stopped.wait(delay):
+                    self.go_on()
+                delay = min(2 * delay, LONGEST_DELAY)
+            else:
+                if said > begun:
+                    self.say(f"{self.name}: connected again after {time.monotonic() - begun:.0f} s")
+                return
+
+    def _make_ready(self) -> None:
+        """End what is under way, and put back what instruments with new sessions may have lost; keep the results."""
+        self.safety_steps()[0][1]()
+        renewed = self._renewed
+        if not renewed:
+            return
+        signals = (getattr(self, name) for name in self.component_names)
+        results = [(signal, signal.last) for signal in signals if isinstance(signal, ResultSignal) and signal.seen]
+        sessions = {one: one.sessions for one in renewed}
+        self.put_back(renewed)
+        self._sessions |= sessions
+        for signal, value in results:
+            signal.store(value)
+
+    @property
+    def _renewed(self) -> list[WireInstrument]:
+        """The instruments that have got new sessions since they were last put back."""
+        there = (one for one in self.instruments() if isinstance(one, WireInstrument))
+        return [one for one in there if one.sessions > self._sessions.get(one, 1)]
+
+    def instruments(self) -> Sequence[Any]:
+        """Return the drivers of all instruments that the device stands on."""
+        return [self.driver]
+
+    def put_back(self, instruments: Sequence[Any]) -> None:
+        """Put back what instruments may have lost with their sessions, switched off and on as they may have been.
+
+        Raises
+        ------
+        Exception
+            If that is not safe.
+        """
+
     def _begin(self, work: Callable[[], None]) -> Future[None]:
-        future = self._worker.submit(work)
+        future = self._worker.submit(self.persist, work)
         self._unfinished.add(future)
         future.add_done_callback(self._unfinished.discard)
         return future
@@ -148,6 +287,11 @@ class DriverDevice(Device):
 
     def prepare_acquisition(self) -> None:
         """Make ready to acquire, on the device's thread."""
+        raise NotImplementedError
+
+    @property
+    def at_rest(self) -> bool:
+        """Whether the instruments say that every output has its safe value."""
         raise NotImplementedError
 
     def safety_steps(self) -> list[tuple[str, Callable[[], Any]]]:
@@ -194,7 +338,7 @@ class DriverDevice(Device):
         """End an acquisition now; its status fails."""
         super().stop(success=success)
         self.stopped.set()
-        self.safety_steps()[0][1]()
+        self._persist(self.safety_steps()[0][1], 0.0, lambda: None)
 
     def safe(self) -> list[str]:
         """Leave the device safe, and return what was done.
@@ -224,7 +368,7 @@ class DriverDevice(Device):
         failures: list[Exception] = []
         for what, step in self.safety_steps():
             try:
-                step()
+                self._insist(step)
             except Exception as error:  # noqa: BLE001
                 error.add_note(f"{self.name}: {what}")
                 failures.append(error)
@@ -232,9 +376,29 @@ class DriverDevice(Device):
                 done.append(what)
         return done, failures
 
+    def _insist(self, step: Callable[[], Any]) -> None:
+        """Take a step of safety, and again, over a new session if need be, when something goes wrong on the wire."""
+        deadline = time.monotonic() + SAFETY_PATIENCE
+        for _ in range(MOST_REPEATS):
+            try:
+                step()
+                return
+            except (*TROUBLES, InstrumentError) as error:
+                if not _may_pass(error) or time.monotonic() > deadline:
+                    raise
+                with suppress(*TROUBLES):
+                    for instrument in self.instruments():
+                        instrument.recover()
+        step()
+
     def close(self) -> None:
         """End the device's thread, once what it does is done."""
         self._worker.shutdown(wait=True)
+
+
+def _may_pass(error: Exception) -> bool:
+    """Whether the same may go right when it is repeated."""
+    return not isinstance(error, InstrumentError) or error.code in TRANSIENT
 
 
 def take_every_step(failure: str, steps: Iterable[Callable[[], Any]]) -> None:

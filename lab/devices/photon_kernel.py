@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -251,6 +251,15 @@ class PhotonKernel(DriverDevice):
             channel.burst_state = True
         awg.ext_trig_out = True
 
+    def instruments(self) -> list[Any]:
+        """Return the AWG and the counter."""
+        return [self.driver.awg, self.driver.counter]
+
+    def put_back(self, instruments: Sequence[Any]) -> None:
+        """Set the AWG up again; the counter is set up for every acquisition."""
+        if self.staged and self.driver.awg in instruments:
+            self.prepare_acquisition()
+
     def acquire(self, status: AcquisitionStatus) -> None:
         """Make the attempts, and fill the results."""
         counts = self.attempt(self.shots.last)
@@ -302,6 +311,11 @@ class PhotonKernel(DriverDevice):
                 channel.arb_srate = 1 / self.timing.bin_time
                 channel.levels = (-self.timing.amplitude, self.timing.amplitude)
                 self.unshaped.discard(signal.attribute)
+
+    @property
+    def at_rest(self) -> bool:
+        """Whether no pulses go out."""
+        return not self.driver.outputs_enabled
 
     def safety_steps(self) -> list[tuple[str, Callable[[], Any]]]:
         """End counting, switch the pulses off."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -24,7 +24,7 @@ from lab.devices.dot_signals import (
     SweepGateSignal,
     SweepSignal,
 )
-from lab.devices.dot_wiring import DotInstruments, DotWiring
+from lab.devices.dot_wiring import LEAST_SINE, DotInstruments, DotWiring
 from lab.devices.driver_device import DriverDevice, take_every_step
 from lab.signals import AcquisitionStatus, ResultSignal, driver_signal, result_signal
 
@@ -36,14 +36,18 @@ ARRIVAL = 20e-6
 """A gate has arrived within so many volts of where it was sent: many steps of the DAC, little against any gate."""
 PATIENCE = 5.0
 """Seconds, beyond the time they take, that readings are waited for."""
-SINE = (0.004, 5.0)
-"""Least and largest amplitude of the lock-in's sine, which cannot be switched off, V rms."""
+SINE = (LEAST_SINE, 5.0)
+"""Least and largest amplitude of the lock-in's sine, V rms."""
 FILTER_TIMES = 10.0
 """Time constants after which the output of the lock-in has settled to one per cent, whatever its slope."""
 
 
 class GateMoveError(RuntimeError):
     """A gate did not arrive where it was sent."""
+
+
+class OutputsMovedError(RuntimeError):
+    """An output is not where it was left before the connection was lost."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,20 +118,24 @@ class QuantumDot(DriverDevice):
         self.wiring = wiring
         self.clock = clock
         self._volts: dict[str, float] | None = None
+        self._on_the_way: Mapping[str, Sequence[float]] = {}
         super().__init__(driver, name=name, **kwargs)
         for gate in wiring.gates.values():
             driver.dac.channel(gate.channel).protect(limits=gate.limits, slew=gate.slew)
         low, high = (edge / wiring.bias_attenuation for edge in wiring.bias_limits)
         driver.bias_source.protect(voltage=(low, high))
         self.limit("bias", *wiring.bias_limits)
-        self.limit("excitation", *(edge * wiring.excitation_attenuation for edge in SINE))
+        least, most = (edge * wiring.excitation_attenuation for edge in SINE)
+        self.limit("excitation", least, most if wiring.excitation_limit is None else wiring.excitation_limit)
+        if driver.lock_in is not None:
+            driver.lock_in.sine_limit = self.excitation.limits[1] / wiring.excitation_attenuation
         held = {
             "measurement": "sweep",
             "sweep_gate": next(iter(wiring.gates)),
             "sweep_values": np.zeros(1),
             "settling_time": 1e-3,
             "integration_time": 1e-3,
-            "excitation": 0.1 * wiring.excitation_attenuation,
+            "excitation": min(0.1 * wiring.excitation_attenuation, self.excitation.limits[1]),
             "trace_interval": 1e-5,
             "trace_points": 10000,
             "level_empty": 0.0,
@@ -198,14 +206,47 @@ class QuantumDot(DriverDevice):
     def _ramp(self, targets: Mapping[str, float]) -> float:
         """Ramp gates side by side, wait until they have arrived, and return the time it took, s."""
         channels = {gate: self.driver.dac.channel(self.wiring.gates[gate].channel) for gate in targets}
+        self._on_the_way = {gate: (volts,) for gate, volts in targets.items()}
         seconds = max(channels[gate].ramp(volts) for gate, volts in targets.items())
         self.clock.sleep(seconds)
         for gate, volts in targets.items():
             arrived = float(channels[gate].actual_voltage)
             if abs(arrived - volts) > ARRIVAL:
                 raise GateMoveError(f"{self.name}: {gate} is at {arrived:.6g} V and not at {volts:.6g} V")
-        self._volts = {**self.volts, **targets}
+        self._volts, self._on_the_way = {**self.volts, **targets}, {}
         return seconds
+
+    def instruments(self) -> list[Any]:
+        """Return the drivers of all instruments that are there."""
+        return [driver for driver in vars(self.driver).values() if driver is not None]
+
+    def put_back(self, instruments: Sequence[Any]) -> None:
+        """Make sure that the gates and the bias are where they were left; meters are set up for every acquisition.
+
+        Raises
+        ------
+        OutputsMovedError
+            If they are not, as after a power cut: the sample has seen a jump, and what to do now is for a person.
+        """
+        if self.driver.dac in instruments:
+            for gate in self.wiring.gates.values():
+                self.driver.dac.channel(gate.channel).slew = gate.slew
+            for name, gate in self.wiring.gates.items():
+                self._check_output(name, float(self.driver.dac.channel(gate.channel).actual_voltage), self._path(name))
+        if self.driver.bias_source in instruments and self.staged:
+            volts, on = float(self.bias.fetch()), bool(self.driver.bias_source.source_enabled)
+            self._check_output("bias", volts if on else 0.0, (self.bias.last, self.bias.last))
+
+    def _path(self, gate: str) -> Sequence[float]:
+        """Return where a gate was, and the voltages it was being sent to."""
+        return [self.volts[gate], *self._on_the_way.get(gate, ())]
+
+    def _check_output(self, name: str, volts: float, path: Sequence[float]) -> None:
+        if not min(path) - ARRIVAL <= volts <= max(path) + ARRIVAL:
+            raise OutputsMovedError(
+                f"{self.name}: {name} is at {volts:.6g} V since the connection was lost, and was at {path[0]:.6g} V; "
+                "it is not taken back there"
+            )
 
     # acquisition
 
@@ -283,11 +324,13 @@ class QuantumDot(DriverDevice):
             dwell=dwell,
             step_output=wiring.step_output,
         )
+        self._on_the_way = {gate: volts.tolist() for gate, volts in steps.items()}
         dac.start_lists()
         self.begun()
         readings = [meter.readings(points, points * dwell + PATIENCE) for meter in ranges]
         dac.finish_lists()
         self._volts = {**self.volts, **{gate: float(volts[-1]) for gate, volts in steps.items()}}
+        self._on_the_way = {}
         status.report(points, total)
         current, sensor = readings
         return current / wiring.current_gain, sensor / wiring.sensor_gain, np.array([ramp + points * dwell])
@@ -369,11 +412,23 @@ class QuantumDot(DriverDevice):
 
     # safety
 
+    @property
+    def at_rest(self) -> bool:
+        """Whether bias, excitation and gates are at their safe values."""
+        source, lock_in, home = self.driver.bias_source, self.driver.lock_in, self.safe_voltages
+        return (
+            not source.source_enabled
+            and float(source.source_voltage) == 0.0
+            and (lock_in is None or float(lock_in.sine_voltage) <= SINE[0])
+            and all(abs(volts - home[gate]) <= ARRIVAL for gate, volts in self.actual_volts().items())
+        )
+
     def safety_steps(self) -> list[tuple[str, Callable[[], Any]]]:
-        """End what is measured, bias to 0 V and off, gates to their safe voltages."""
+        """End what is measured, bias to 0 V and off, as little excitation as there can be, gates to safe voltages."""
         return [
             ("measurement ended", self._end_measurement),
             ("bias off", self._bias_off),
+            *([("excitation at its least", self._calm)] if self.driver.lock_in is not None else []),
             ("gates at their safe voltages", self._gates_safe),
         ]
 

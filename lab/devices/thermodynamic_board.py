@@ -10,12 +10,13 @@ import numpy as np
 from ophyd import Kind
 
 from drivers.thermodynamic_board import ThermodynamicBoard as Driver
-from drivers.thermodynamic_board_registers import SLOTS
+from drivers.thermodynamic_board_registers import SATURATED, SLOTS
 from lab.devices.driver_device import DriverDevice
 from lab.signals import (
     AcquisitionStatus,
     DriverSignal,
     LimitError,
+    ReadOnlyError,
     ResultSignal,
     ValueTypeError,
     driver_signal,
@@ -253,6 +254,31 @@ class DriveCellSignal(DriverSignal):
         self.parent.drive.get()
 
 
+class WatchedSignal(DriverSignal):
+    """What the board says of itself; it cannot be set."""
+
+    def check_value(self, value: Any) -> None:
+        """Raise: nothing can be set."""
+        raise ReadOnlyError(f"{self.name}: {value!r} cannot be set, only read")
+
+
+class UnsaturatedSignal(WatchedSignal):
+    """Whether no more samples of the last run were clipped than `saturation_limit` allows."""
+
+    def fetch(self) -> bool:
+        """Ask the condition register."""
+        return not super().fetch() & SATURATED
+
+
+class CaseSignal(WatchedSignal):
+    """The temperature of the board itself."""
+
+    def fetch(self) -> float:
+        """Ask the sensor."""
+        (celsius,) = super().fetch()
+        return celsius
+
+
 ZERO = (0.0,)
 """Where shots start unless told otherwise: one value for all cells."""
 
@@ -308,6 +334,9 @@ class ThermodynamicBoard(DriverDevice):
         "bias_element", cls=DriveSignal, kind=Kind.normal, units="model unit", limits=FULL_SCALE["bias"]
     )
     drive_cell = driver_signal("drive_cell", cls=DriveCellSignal, dtype="integer", limits=(1, 256))
+    case_temperature = driver_signal("board_temperature", cls=CaseSignal, units="degC", kind=Kind.omitted)
+    interlock_closed = driver_signal("interlock_closed", cls=WatchedSignal, dtype="boolean", kind=Kind.omitted)
+    unsaturated = driver_signal("questionable_condition", cls=UnsaturatedSignal, dtype="boolean", kind=Kind.omitted)
 
     mean = result_signal(dims=PER_CELL, units="model unit")
     variance = result_signal(dims=PER_CELL, units="model unit^2")
@@ -331,6 +360,7 @@ class ThermodynamicBoard(DriverDevice):
         self.full_scale = {key: given.pop(key, scale) for key, scale in FULL_SCALE.items()}
         self.uncommitted = True
         super().__init__(driver, name=name, limits=given, **kwargs)
+        driver.protect(**self.full_scale, temperature=self.temperature.limits)
         self.drive.limits = self.drive.limits if "drive" in given else self.full_scale["bias"]
         self.input_table.store(None)
         self.projections.store(None)
@@ -386,11 +416,32 @@ class ThermodynamicBoard(DriverDevice):
 
     def prepare_acquisition(self) -> None:
         """Set units, encoding and what is read, let shots start from zero, switch outputs and noise on, and commit."""
+        self._agree_on_units()
+        if np.any(self.start.last):
+            self.start.apply(ZERO)
+        self._energise()
+
+    def put_back(self, _: Sequence[Any]) -> None:
+        """Set everything again that was set, the latest last, unless outputs that are still on tell that it is there.
+
+        A board that was switched off and on has its outputs off; that nobody else sets anything, its lock sees to.
+        """
+        if self.staged and self.driver.outputs_enabled:
+            self.driver.use_encoding("REAL,32", "little")
+            return
+        if self.staged:
+            self._agree_on_units()
+        for name, value in list(self.wanted.items()):
+            getattr(self, name).apply(value)
+        if self.staged:
+            self._energise()
+
+    def _agree_on_units(self) -> None:
         self.driver.unit = "model"
         self.driver.highest_moment = "variance"
         self.driver.use_encoding("REAL,32", "little")
-        if np.any(self.start.last):
-            self.start.apply(ZERO)
+
+    def _energise(self) -> None:
         self.driver.switch_outputs(True)
         self.driver.noise_enabled = True
         self.readout.get()
@@ -421,6 +472,11 @@ class ThermodynamicBoard(DriverDevice):
         if self.readout.last == "samples":
             self.samples.store(self.driver.samples())
         self.run_time.store(self.driver.run_time)
+
+    @property
+    def at_rest(self) -> bool:
+        """Whether noise and outputs are off."""
+        return not (self.driver.outputs_enabled or self.driver.noise_enabled)
 
     def safety_steps(self) -> list[tuple[str, Callable[[], Any]]]:
         """Abort, noise off, outputs off."""

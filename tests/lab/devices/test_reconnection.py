@@ -1,0 +1,156 @@
+"""An instrument that is away for a while: it is waited for, has its settings back, and gives the same data."""
+
+import contextlib
+import threading
+
+import numpy as np
+import pytest
+
+from drivers.errors import ConnectionLostError, InstrumentTimeoutError
+from drivers.thermodynamic_board import ThermodynamicBoard as Driver
+from lab import open_station
+from lab.devices.driver_device import AcquisitionStoppedError
+from lab.devices.quantum_dot import OutputsMovedError
+from lab.devices.thermodynamic_board import ThermodynamicBoard
+from sim_devices import benches
+from sim_devices.faults import Fault
+from sim_devices.server import serve
+
+RESOURCE = "TCPIP0::board::5025::SOCKET"
+
+
+class Served:
+    """A board behind a socket that can be switched off and on: all settings are lost then."""
+
+    def __init__(self):
+        self.port = 0
+        self.on()
+
+    def on(self):
+        self.bench = benches.open("thermodynamic_board", seed=1)
+        self.server = serve(self.bench, port=self.port)
+        (self.host, self.port), *_ = self.server.addresses.values()
+
+    def off(self):
+        self.server.close()
+        self.bench.close()
+
+
+@pytest.fixture
+def served():
+    opened = Served()
+    yield opened
+    opened.off()
+
+
+@pytest.fixture
+def board(served):
+    driver = Driver(f"TCPIP0::{served.host}::{served.port}::SOCKET", visa_library="@py", timeout=500)
+    assert driver.id
+    assert driver.claim()
+    device = ThermodynamicBoard(driver, name="board")
+    device.lines = []
+    device.say = device.lines.append
+    yield device
+    with contextlib.suppress(ExceptionGroup):
+        device.safe()
+    device.close()
+    driver.adapter.close()
+
+
+def prepare(board):
+    board.cells.put(2)
+    board.shots.put(200)
+    board.temperature.put(0.3)
+    board.drive_cell.put(2)
+    board.drive.put(0.4)
+    board.stage()
+    board.noise_seed.put(7)
+
+
+def acquire(board):
+    board.trigger().wait(60)
+    return np.array(board.mean.get())
+
+
+def test_a_board_switched_off_and_on_gives_what_it_would_have_given(served, board):
+    prepare(board)
+    undisturbed = acquire(board)
+    board.noise_seed.put(7)
+    served.off()
+    board.say = lambda line: (board.lines or served.on(), board.lines.append(line))
+    np.testing.assert_array_equal(acquire(board), undisturbed)
+    assert board.driver.outputs_enabled
+    assert board.driver.lock_granted
+    assert "no connection" in board.lines[0]
+    assert "connected again" in board.lines[-1]
+
+
+def test_a_pulled_cable_costs_nothing(served, board):
+    prepare(board)
+    undisturbed = acquire(board)
+    board.noise_seed.put(7)
+    served.bench.inject(RESOURCE, [Fault("dropped", "INITiate", count=1), Fault("dropped", "*OPC?", count=1)])
+    np.testing.assert_array_equal(acquire(board), undisturbed)
+
+
+def test_a_wait_ends_at_once_when_the_device_is_made_safe(served, board):
+    prepare(board)
+    served.off()
+    said = threading.Event()
+    board.say = lambda _: said.set()
+    status = board.trigger()
+    assert said.wait(20)
+    with pytest.raises(ExceptionGroup):
+        board.safe()
+    with pytest.raises((AcquisitionStoppedError, ConnectionLostError)):
+        status.wait(10)
+    served.on()
+
+
+def test_patience_has_an_end_which_says_what_was_wrong_and_how_long(served, board):
+    prepare(board)
+    board.driver.patience = 0.2
+    served.off()
+    with pytest.raises((ConnectionLostError, InstrumentTimeoutError)) as raised:
+        board.trigger().wait(30)
+    assert "board was waited for" in raised.value.__notes__[0]
+    served.on()
+
+
+def test_a_board_taken_by_another_meanwhile_is_not_written_to(served, board):
+    prepare(board)
+    board.driver.patience = 0.2
+    served.off()
+    served.on()
+    thief = Driver(f"TCPIP0::{served.host}::{served.port}::SOCKET", visa_library="@py", timeout=2000)
+    assert thief.claim()
+    with pytest.raises(ConnectionLostError):
+        board.trigger().wait(30)
+    assert not thief.outputs_enabled
+    thief.adapter.close()
+
+
+@pytest.fixture
+def dot():
+    with open_station("twin", seed=1, devices=["dot"]) as station:
+        yield station["dot"]
+
+
+def test_gates_that_stayed_where_they_were_let_the_dot_go_on(dot):
+    before = dict(dot.volts)
+    dot.driver.dac.reconnect()
+    dot.do(lambda: None)
+    assert dot.actual_volts() == pytest.approx(before, abs=1e-5)
+
+
+def test_gates_that_moved_while_the_connection_was_lost_stop_the_dot_and_are_not_taken_back(dot):
+    gate = next(iter(dot.wiring.gates))
+    channel = dot.driver.dac.channel(dot.wiring.gates[gate].channel)
+    left = dot.volts[gate]
+    channel.ramp(left + 0.01)
+    dot.clock.sleep(1.0)
+    dot.driver.dac.reconnect()
+    with pytest.raises(OutputsMovedError, match=gate):
+        dot.do(lambda: None)
+    assert float(channel.actual_voltage) == pytest.approx(left + 0.01, abs=1e-4)
