@@ -123,6 +123,7 @@ def _quantum_dot(
             bias_attenuation=table.bias_attenuation,
             bias_limits=(table.bias_limits[0], table.bias_limits[1]),
             excitation_attenuation=table.excitation_attenuation,
+            excitation_limit=table.excitation_limit,
         )
     except WiringError as error:
         raise definition.error(f"devices.{name}.{error.key}", error.problem) from error

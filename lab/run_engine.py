@@ -18,10 +18,13 @@ from event_model import DocumentNames, NumpyEncoder
 from threadpoolctl import threadpool_limits
 
 from lab.bench_state import noting, taking_up
+from lab.catalog_address import catalog_address, send_in_background
 from lab.device_states import DeviceStates
 from lab.devices.driver_device import AcquisitionStoppedError
 from lab.journal import Journal
 from lab.station import Station
+from lab.suspenders import Suspenders
+from lab.watchdog import Watch
 
 __all__ = ["LabRunEngine", "MetadataError", "make_run_engine"]
 
@@ -53,16 +56,23 @@ class LabRunEngine(RunEngine):
     def __init__(self, station: Station, journal: Journal, **options: Any) -> None:
         self.station = station
         self.journal = journal
+        self._watch: Watch | None = None
+        self._askers: tuple[ContextManager, ...] = ()
         super().__init__(**options)
 
     @property
     def context_managers(self) -> list[ContextManager]:
         """What surrounds every execution: those set, for instance to handle Ctrl-C, and the guard of the station."""
-        return [*self._chosen_context_managers, _guarded]
+        return [*self._chosen_context_managers, _guarded, *self._askers]
 
     @context_managers.setter
     def context_managers(self, chosen: Sequence[ContextManager]) -> None:
-        self._chosen_context_managers = [manager for manager in chosen if manager is not _guarded]
+        own = (_guarded, *self._askers)
+        self._chosen_context_managers = [manager for manager in chosen if manager not in own]
+
+    def suspend_for(self, suspenders: Suspenders) -> None:
+        """Let plans wait for what the station must be like."""
+        self._askers = (suspenders.asking,)
 
     def abort(self, reason: str = "") -> Any:
         """Abort the plan; what is stopped by that does not make it one that failed."""
@@ -73,7 +83,22 @@ class LabRunEngine(RunEngine):
     def emit_sync(self, name: DocumentNames, doc: Mapping[str, Any]) -> None:
         """Record a document, then hand it to the subscribers."""
         self.journal(name.name, doc)
+        if self._watch is not None and name is DocumentNames.start:
+            self._watch.note_run(self.journal.run_directory(doc["uid"]))
         super().emit_sync(name, doc)
+
+    def watch(self) -> None:
+        """Set a watchdog on instruments that outlive this process, unless one watches already."""
+        outlived = self.station.mode == "hardware" and len(self.station) > 0
+        if outlived and (self._watch is None or not self._watch.alive):
+            self._watch = Watch(self.station)
+
+    def make_safe(self) -> None:
+        """Make the station safe; the watchdog is dismissed when it is, and else stays to try again."""
+        self.station.safe()
+        watch, self._watch = self._watch, None
+        if watch is not None:
+            watch.dismiss()
 
 
 def make_run_engine(
@@ -122,6 +147,7 @@ def make_run_engine(
         md_validator=_check_metadata,
         context_managers=list(context_managers) if context_managers is not None else [_interruptible],
     )
+    engine.suspend_for(Suspenders(station, engine))
     engine.waiting_hook = progress  # type: ignore[assignment]
     states = DeviceStates(station, engine.journal)
     engine.subscribe(states)
@@ -131,6 +157,8 @@ def make_run_engine(
         engine.register_command("sleep", _sleeper(station))
     if station.bench is not None:
         engine.preprocessors.append(noting(station.bench))
+    if (address := catalog_address(station.catalog)) is not None:
+        engine.subscribe(lambda _name, _doc: send_in_background(address, engine.journal.directory), "stop")
     return engine
 
 
@@ -143,12 +171,13 @@ def _guarded(engine: LabRunEngine) -> Iterator[None]:
     """
     if engine.state == "idle":
         engine.journal.check()
+        engine.watch()
     try:
         with np.printoptions(threshold=SHORT_REPR), threadpool_limits(limits=1, user_api="blas"):
             yield
     except BaseException as error:
         try:
-            engine.station.safe()
+            engine.make_safe()
         except ExceptionGroup as unsafe:
             error.add_note(str(unsafe))
         first = _first_failure(error)
@@ -156,7 +185,7 @@ def _guarded(engine: LabRunEngine) -> Iterator[None]:
             raise
         raise first from first.__cause__
     if engine.state != "paused":
-        engine.station.safe()
+        engine.make_safe()
 
 
 def _first_failure(error: BaseException) -> BaseException:

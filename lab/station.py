@@ -17,14 +17,15 @@ from pymeasure.instruments import Instrument
 from drivers.errors import InstrumentError, ReplyError
 from lab.arguments import LARGEST_SEED
 from lab.clock import Clock, WallClock
-from lab.ownership import own
+from lab.ownership import OwnedError, own
 from lab.station_file import StationDefinition, StationError, quantity, read_station, station_names
-from lab.station_tables import DRIVERS, InstrumentTable
+from lab.station_tables import DRIVERS, CatalogTable, InstrumentTable, SuspenderTable
 
 if TYPE_CHECKING:
     from ophyd import Device
 
     from sim_devices.benches import Bench
+    from sim_devices.known_faults import Choice
     from sim_devices.server import Server
 
 __all__ = [
@@ -33,6 +34,8 @@ __all__ = [
     "SafeStateError",
     "Station",
     "StationError",
+    "known_faults",
+    "open_definition",
     "open_station",
     "serve_bench",
     "station_names",
@@ -100,6 +103,8 @@ class Station(Mapping[str, "Device"]):
         What each instrument answered to ``*IDN?``.
     bench : sim_devices.benches.Bench or None
         What a twin consists of; None on other stations.
+    faults : dict
+        Rates of the faults that a twin is made to have, by name.
     """
 
     def __init__(
@@ -112,6 +117,7 @@ class Station(Mapping[str, "Device"]):
         seed: int | None,
         identities: Mapping[str, str],
         bench: "Bench | None",
+        faults: Mapping[str, float],
         closing: ExitStack,
     ) -> None:
         self.name = definition.name
@@ -122,6 +128,7 @@ class Station(Mapping[str, "Device"]):
         self.seed = seed
         self.identities = dict(identities)
         self.bench = bench
+        self.faults = dict(faults)
         self._definition = definition
         self._devices = dict(devices)
         self._closing = closing
@@ -149,6 +156,16 @@ class Station(Mapping[str, "Device"]):
         return f"<Station {self.name} ({self.mode}): {', '.join(self._devices) or 'no devices'}>"
 
     @property
+    def suspenders(self) -> dict[str, SuspenderTable]:
+        """What plans wait for, by name, from the station file."""
+        return self._definition.tables.suspenders
+
+    @property
+    def catalog(self) -> CatalogTable | None:
+        """The Tiled server that gets a copy of every run, from the station file."""
+        return self._definition.tables.catalog
+
+    @property
     def computing(self) -> str | None:
         """What a twin computes with; None on other stations."""
         return None if self.bench is None else self.bench.computing
@@ -161,7 +178,7 @@ class Station(Mapping[str, "Device"]):
         dict
             ``station``, ``station_file``, ``station_description``, ``station_mode``, ``station_seed``,
             ``instruments`` (resource and identity by name), ``devices`` (role by name) and, on the twin, ``bench`` with
-            its options and ``computing``.
+            its options and ``computing``, and ``faults`` (rate by name) if it is made to have some.
         """
         tables = self._definition.tables
         bench = {"name": tables.station.bench, **tables.bench}
@@ -177,6 +194,7 @@ class Station(Mapping[str, "Device"]):
             },
             "devices": {name: table.role for name, table in tables.devices.items()},
             **({"bench": bench, "computing": self.computing} if self.mode == "twin" else {}),
+            **({"faults": dict(self.faults)} if self.faults else {}),
         }
 
     def safe(self) -> dict[str, list[str]]:
@@ -216,6 +234,7 @@ def open_station(
     seed: int | None = None,
     devices: Sequence[str] | None = None,
     compute: str | None = None,
+    faults: Mapping[str, float | None] | None = None,
 ) -> Station:
     """Open a station: connect its instruments and make sure who they are. Nothing is changed in any of them.
 
@@ -230,6 +249,9 @@ def open_station(
     compute : str, optional
         Where the physics of a twin is computed: ``threads`` of this machine (default), ``gpu``, or the address of the
         scheduler of a Dask cluster, such as ``tcp://10.0.0.1:8786``.
+    faults : mapping of str to float or None, optional
+        What goes wrong on a twin beside what its file says: rates, or None for the default, by the names of
+        :func:`known_faults`, or NAME@INSTRUMENT. Faults of the wire begin once the station is open.
 
     Returns
     -------
@@ -238,7 +260,8 @@ def open_station(
     Raises
     ------
     StationError
-        If there is no such station, its file is wrong, or it computes nothing and ``compute`` says where.
+        If there is no such station, its file or a fault is wrong, or it is no twin and ``compute`` says where it
+        computes, or ``faults`` what goes wrong.
     ValueError, ImportError, ConnectionError, RuntimeError
         If ``compute`` is no place to compute at, its library is not installed, the cluster does not answer, or there
         is no GPU.
@@ -247,20 +270,29 @@ def open_station(
         named.
     """
     seed = _checked_seed(seed)
-    definition = read_station(os.fspath(name_or_path))
+    definition = _resolve_faults(read_station(os.fspath(name_or_path)), faults)
     if devices is not None:
         definition = definition.needed_for(devices)
+    return open_definition(definition, seed=seed, compute=compute)
+
+
+def open_definition(definition: StationDefinition, *, seed: int | None = None, compute: str | None = None) -> Station:
+    """Open a station whose file has been read, as :func:`open_station` does."""
     with ExitStack() as opening:
         library, mode, clock, bench = _open_library(definition, seed or 0, compute, opening)
         instruments = _connect(definition, library, clock, opening)
+        devices = _make_devices(definition, instruments, clock, opening)
+        identities = {name: instrument.id for name, instrument in instruments.items()}
+        _arm(definition, bench, seed or 0)
         return Station(
             definition,
-            _make_devices(definition, instruments, clock, opening),
+            devices,
             mode=mode,
             clock=clock,
             seed=(seed or 0) if mode == "twin" else seed,
-            identities={name: instrument.id for name, instrument in instruments.items()},
+            identities=identities,
             bench=bench,
+            faults=_chosen(definition).rates if bench is not None else {},
             closing=opening.pop_all(),
         )
 
@@ -282,6 +314,7 @@ def _open_library(
         from sim_devices import visa
 
         bench = opening.enter_context(_open_bench(definition, seed, compute))
+        _arm(definition, bench, seed, connecting=True)
         return visa.open_library(bench), "twin", bench.clock, bench
     if library == "sim":
         from lab.datasheets import open_datasheets
@@ -309,11 +342,78 @@ def _open_bench(definition: StationDefinition, seed: int, compute: str | None, *
             quantity=quantity,
             flowing=flowing,
             compute=compute or "threads",
+            faults=_chosen(definition).physical,
         )
     except benches.BenchNameError as error:
         raise definition.error("station.bench", str(error)) from error
     except benches.BenchOptionError as error:
         raise StationError(f"{definition.path}: bench.{error}") from error
+
+
+def known_faults(name_or_path: str | os.PathLike = "twin") -> list[dict[str, Any]]:
+    """Return what may be made to go wrong on a station of the twin.
+
+    Returns
+    -------
+    list of dict
+        ``fault`` (its name), ``what goes wrong``, ``rate`` (its unit), ``default`` and ``largest``.
+
+    Raises
+    ------
+    StationError
+        If there is no such station, or it is not one of the twin.
+    """
+    from sim_devices import benches
+    from sim_devices.known_faults import known
+
+    definition = _resolve_faults(read_station(os.fspath(name_or_path)), {})
+    if definition.tables.station.library != "twin":
+        raise definition.error("station.library", 'only a station with library = "twin" can be made to fail')
+    return [
+        {
+            "fault": fault.name,
+            "what goes wrong": fault.meaning,
+            "rate": fault.unit,
+            "default": fault.default,
+            "largest": fault.largest,
+        }
+        for fault in known(benches.physical_faults(definition.tables.station.bench or benches.DEFAULT))
+    ]
+
+
+def _resolve_faults(
+    definition: StationDefinition, faults: Mapping[str, float | None] | None
+) -> StationDefinition:
+    """Return the station with all its faults checked and their rates those in force."""
+    definition = definition.with_faults(faults or {})
+    return definition.with_faults(_chosen(definition).rates) if definition.tables.faults else definition
+
+
+def _chosen(definition: StationDefinition) -> "Choice":
+    from sim_devices import benches
+    from sim_devices.faults import FaultError
+    from sim_devices.known_faults import Choice, choose
+
+    tables = definition.tables
+    if not tables.faults:
+        return Choice({})
+    try:
+        physical = benches.physical_faults(tables.station.bench or benches.DEFAULT)
+        return choose(tables.faults, physical, tables.instruments)
+    except benches.BenchNameError as error:
+        raise definition.error("station.bench", str(error)) from error
+    except FaultError as error:
+        raise definition.error("faults", str(error)) from error
+
+
+def _arm(definition: StationDefinition, bench: "Bench | None", seed: int, *, connecting: bool = False) -> None:
+    """Let the faults of the wire strike from now on; while instruments are connected, only wrong identities."""
+    if bench is None or not definition.tables.faults:
+        return
+    chosen = _chosen(definition)
+    for name, table in definition.tables.instruments.items():
+        if faults := chosen.at_the_wire(name, connecting=connecting):
+            bench.inject(table.resource, faults, seed)
 
 
 def _connect(definition: StationDefinition, library: Any, clock: Clock, opening: ExitStack) -> dict[str, Any]:
@@ -344,6 +444,7 @@ def _open_instrument(
     instrument = driver(
         table.resource, name=name, visa_library=library, timeout=milliseconds, open_timeout=milliseconds
     )
+    instrument.patience = table.patience
     opening.callback(_quietly, instrument.adapter.close)
     identity = instrument.id
     if not identity.startswith(table.identity):
@@ -355,8 +456,8 @@ def _open_instrument(
 
 def _claim(instrument: Any, opening: ExitStack) -> None:
     """Take the lock of an instrument; asking for it is a query."""
-    if not instrument.lock_granted:
-        raise InstrumentConnectionError(f"it is held by {instrument.lock_owner}; one session owns an instrument")
+    if not instrument.claim():
+        raise OwnedError(f"it is held by {instrument.lock_owner}; one session owns an instrument")
     opening.callback(_quietly, instrument.release_lock)
 
 
@@ -401,7 +502,20 @@ def _make_devices(
             opening.callback(_quietly, device.unstage)
     if failures:
         raise CommunicationError(f"{len(failures)} of {len(tables)} devices could not be read", failures)
+    _check_suspenders(definition, devices)
     return {name: devices[name] for name in tables}
+
+
+def _check_suspenders(definition: StationDefinition, devices: Mapping[str, "Device"]) -> None:
+    if not definition.tables.suspenders:
+        return
+    from lab.suspenders import watched_signal
+
+    for name, table in definition.tables.suspenders.items():
+        try:
+            watched_signal(devices, table.signal)
+        except LookupError as error:
+            raise definition.error(f"suspenders.{name}.signal", str(error)) from error
 
 
 def _quietly(close: Callable[[], object]) -> None:
@@ -419,6 +533,7 @@ def serve_bench(
     port: int = 5025,
     seed: int = 0,
     compute: str | None = None,
+    faults: Mapping[str, float | None] | None = None,
 ) -> "Iterator[Server]":
     """Offer the simulated instruments of a station on TCP sockets, for stations like ``tcp``.
 
@@ -436,6 +551,8 @@ def serve_bench(
         Seed of the bench.
     compute : str, optional
         Where its physics is computed, see :func:`open_station`.
+    faults : mapping of str to float or None, optional
+        What goes wrong, see :func:`open_station`; faults of the wire strike clients that connect, too.
 
     Yields
     ------
@@ -452,11 +569,12 @@ def serve_bench(
     """
     from sim_devices.server import serve
 
-    definition = read_station(os.fspath(name_or_path))
+    definition = _resolve_faults(read_station(os.fspath(name_or_path)), faults)
     if definition.tables.station.library != "twin":
         raise definition.error("station.library", 'only a station with library = "twin" can be served')
     with (
         _open_bench(definition, _checked_seed(seed) or 0, compute, flowing=True) as bench,
         serve(bench, address, port) as server,
     ):
+        _arm(definition, bench, _checked_seed(seed) or 0)
         yield server

@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import ValidationError
 from pyvisa import rname
 
-from lab.station_tables import ROLES, StandingTable, StationFile, Table, quantity
+from lab.station_tables import ROLES, StandingTable, StationFile, SuspenderTable, Table, quantity
 
 __all__ = ["StationDefinition", "StationError", "quantity", "read_station", "station_names"]
 
@@ -70,6 +70,13 @@ class StationDefinition:
         problem = f"{', '.join(standing)} stand on it" if standing else f"is no {port}"
         raise self.error(f"devices.{name}", f"{problem}; allowed: {fitting}")
 
+    def with_faults(self, faults: Mapping[str, float | None]) -> "StationDefinition":
+        """Return the station with these faults too, by name, each with its rate or None for the default."""
+        both = {**self.tables.faults, **faults}
+        definition = replace(self, tables=self.tables.model_copy(update={"faults": both}))
+        _check_references(definition)
+        return definition
+
     def needed_for(self, names: Sequence[str]) -> "StationDefinition":
         """Return the station with these devices only, what they stand on, and the instruments of all of them."""
         devices: dict[str, Any] = {}
@@ -82,7 +89,8 @@ class StationDefinition:
         kept = {name: table for name, table in self.tables.devices.items() if name in devices}
         used = {instrument for table in kept.values() for _, instrument in table.instruments()}
         instruments = {name: table for name, table in self.tables.instruments.items() if name in used}
-        tables = self.tables.model_copy(update={"devices": kept, "instruments": instruments})
+        suspenders = {key: table for key, table in self.tables.suspenders.items() if _device_of(table) in kept}
+        tables = self.tables.model_copy(update={"devices": kept, "instruments": instruments, "suspenders": suspenders})
         return replace(self, tables=tables)
 
 
@@ -196,6 +204,8 @@ def _check_references(definition: StationDefinition) -> None:
     tables = definition.tables
     if tables.station.library != "twin" and (tables.bench or tables.station.bench is not None):
         raise definition.error("bench", f'allowed only with library = "twin", not {tables.station.library!r}')
+    if tables.station.library != "twin" and tables.faults:
+        raise definition.error("faults", f'allowed only with library = "twin", not {tables.station.library!r}')
     taken: dict[str, str] = {}
     for name, instrument in tables.instruments.items():
         resource = rname.to_canonical_name(instrument.resource).upper()
@@ -216,8 +226,20 @@ def _check_references(definition: StationDefinition) -> None:
                     table.instrument,
                     bodies,
                 )
+    _check_suspenders(definition)
     _check_names(definition, "instruments", tables.instruments)
     _check_names(definition, "devices", tables.devices)
+
+
+def _check_suspenders(definition: StationDefinition) -> None:
+    devices = definition.tables.devices
+    for name, suspender in definition.tables.suspenders.items():
+        if (device := _device_of(suspender)) not in devices:
+            raise _missing(definition, f"suspenders.{name}.signal", "device", device, devices)
+
+
+def _device_of(suspender: SuspenderTable) -> str:
+    return suspender.signal.partition(".")[0]
 
 
 def _check_names(definition: StationDefinition, section: str, names: Mapping[str, object]) -> None:

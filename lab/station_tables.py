@@ -106,6 +106,7 @@ def _limits(value: object) -> object:
 
 
 Timeout = Annotated[float, _within("s", 1e-3, 3600, "1 ms to 1 h")]
+Patience = Annotated[float, _within("s", 0, 86400, "0 s to 1 day")]
 Volts = Annotated[float, _within("V", -1000, 1000, "-1 kV to 1 kV")]
 VoltRange = Annotated[list[float], _pair("V")]
 Slew = Annotated[float, _within("V/s", 1e-6, 1e6, "1 uV/s to 1 MV/s")]
@@ -136,6 +137,7 @@ class InstrumentTable(Table):
     driver: Literal[tuple(DRIVERS)]  # type: ignore[valid-type]
     identity: str = ""
     timeout: Timeout = 5.0
+    patience: Patience = Field(default=60.0, description="how long it may be away during a run before the run fails")
 
 
 class DeviceTable(Table):
@@ -222,6 +224,7 @@ class QuantumDotTable(DeviceTable):
     bias_attenuation: float = Field(gt=0, le=1)
     bias_limits: VoltRange = Field(description="of the voltage at the sample")
     excitation_attenuation: float = Field(default=1e-5, gt=0, le=1)
+    excitation_limit: Volts | None = Field(default=None, description="rms, at the sample")
 
 
 class PhotonKernelTable(DeviceTable):
@@ -338,6 +341,42 @@ ROLES: dict[str, type[DeviceTable]] = {
 }
 
 
+def _allowed(value: object) -> object:
+    if value is False:
+        raise ValueError("false is not allowed; write true, or two numbers such as [10.0, 45.0]")
+    return value if value is True else _limits(value)
+
+
+class SuspenderTable(Table):
+    """``[suspenders.NAME]``: a plan waits while a signal is not as it must be."""
+
+    signal: str = Field(pattern=r"^\w+\.\w+$", description="DEVICE.SIGNAL, as `lab devices` lists them")
+    allowed: Annotated[Literal[True] | list[float], BeforeValidator(_allowed)] = Field(
+        description="true, or the lowest and highest value in the unit of the signal"
+    )
+    poll: Annotated[float, _within("s", 1e-3, 3600, "1 ms to 1 h")] = 1.0
+    resume_after: Annotated[float, _within("s", 0, 86400, "0 s to 1 d")] = 0.0
+
+
+def _fault_rate(value: object) -> float | None:
+    if value is True:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ValueError(f"{value!r} is no rate; write a number, or true for the default")
+    return float(value)
+
+
+FaultRate = Annotated[float | None, BeforeValidator(_fault_rate)]
+"""How often a fault strikes; None for the default."""
+
+
+class CatalogTable(Table):
+    """``[catalog]``: the Tiled server that gets a copy of every run."""
+
+    uri: str = Field(pattern=r"^https?://[^\s@?]+$", description="address of the server, without its key")
+    key_file: str | None = Field(default=None, description="file with the key; $TILED_API_KEY if not given")
+
+
 class StationFile(Table):
     """A whole station file."""
 
@@ -345,3 +384,6 @@ class StationFile(Table):
     bench: dict[str, Any] = {}
     instruments: dict[str, InstrumentTable] = Field(min_length=1)
     devices: dict[str, AnyDevice] = {}
+    suspenders: dict[str, SuspenderTable] = {}
+    catalog: CatalogTable | None = None
+    faults: dict[str, FaultRate] = {}

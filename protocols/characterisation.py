@@ -106,7 +106,7 @@ def activation_curve(
         saturation_limit=1.0,
     )
     whole("seed", seed, 0, LARGEST_SEED)
-    allowed_by(board, **settings)
+    allowed_by(board, cells=1, inputs=0, **settings)
     arguments = {**settings, "drive": drive, "stiffness": stiffness, "seed": seed}
     del arguments["saturation_limit"]
     body = _sweep(board, drive, stiffness, settings, seed)
@@ -237,7 +237,7 @@ def trajectory(
         burn_in=0.0,
         saturation_limit=1.0,
     )
-    allowed_by(board, **settings)
+    allowed_by(board, cells=1, inputs=0, **settings)
     body = _record_trajectories(board, drive, stiffness, settings, seed)
     return (yield from recorded(board, "trajectory", as_json(arguments), body, md))
 

@@ -67,6 +67,8 @@ class StationStub(dict):
         super().__init__()
         self.clock = SimpleNamespace(slept=[])
         self.clock.sleep = self.clock.slept.append
+        self.suspenders = {}
+        self.catalog = None
         self.made_safe = 0
         self.refusal: Exception | None = None
 

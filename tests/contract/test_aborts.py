@@ -1,0 +1,87 @@
+"""A plan that is ended at any of its messages leaves every output at its safe value."""
+
+import inspect
+import os
+import sys
+from contextlib import suppress
+from itertools import cycle
+
+import numpy as np
+import pytest
+from bluesky.utils import FailedStatus, Msg, RunEngineInterrupted, TransitionError
+
+import protocols
+from lab import make_run_engine
+from protocols.stored_run import StoredRun
+
+EVERY = os.environ.get("LAB_ABORTS") == "every"
+"""Whether to end every plan, at each chosen message in all ways (`make soak`), or a few plans, in one way each."""
+INDICES = 16 if EVERY else 10
+WAYS = ("abort", "stop", "halt", "throw")
+KINDS = ("activation_curve", "switch_curve", "coulomb_diamonds", "photon_kernel")
+"""Cheap plans, one for each kind of device."""
+PLANS = tuple(
+    name for name in protocols.__all__ if StoredRun not in inspect.get_annotations(getattr(protocols, name)).values()
+)
+
+
+class PulledPlugError(RuntimeError):
+    """What a plan meets in the middle of its work."""
+
+
+def messages(name, station):
+    plan = getattr(protocols, name)
+    parameters = inspect.signature(plan).parameters.values()
+    devices = [station[each.name] for each in parameters if each.kind is each.POSITIONAL_OR_KEYWORD]
+    seed = {"seed": 7} if "seed" in inspect.signature(plan).parameters else {}
+    return plan(*devices, **sys.modules[plan.__module__].EXAMPLES[name], **seed)
+
+
+def met(plan, index, way):
+    """The plan, met by an exception or a pause just before its message number `index` is obeyed."""
+    sent, count = None, 0
+    with suppress(StopIteration):
+        while True:
+            if count == index and way == "throw":
+                msg = plan.throw(PulledPlugError(f"at message {index}"))
+            else:
+                msg = plan.send(sent)
+            if count == index and way != "throw":
+                yield Msg("pause")
+            sent, count = (yield msg), count + 1
+
+
+def end(engine, plan, index, way):
+    with suppress(PulledPlugError, FailedStatus, RunEngineInterrupted):
+        engine(met(plan, index, way))
+    if engine.state == "paused":
+        with suppress(TransitionError, RunEngineInterrupted):
+            getattr(engine, way)()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", PLANS if EVERY else KINDS)
+def test_ending_a_plan_at_any_message_leaves_every_output_at_its_safe_value(name, station, computes, tmp_path, capsys):
+    engine = make_run_engine(station, directory=tmp_path)
+    count = 0
+
+    def counting(_):
+        nonlocal count
+        count += 1
+
+    engine.msg_hook = counting
+    engine(messages(name, station))
+    engine.msg_hook = None
+    indices = np.unique(np.linspace(0, count - 1, INDICES).astype(int))
+    ways = cycle([WAYS] if EVERY else [[way] for way in WAYS])
+    ended = 0
+    for index in indices.tolist():
+        for way in next(ways):
+            end(engine, messages(name, station), index, way)
+            assert engine.state == "idle"
+            moved = [device.name for device in station.values() if not device.at_rest]
+            assert not moved, (way, index)
+            ended += 1
+    if EVERY:
+        with capsys.disabled():
+            sys.stdout.write(f"{name}: {count} messages, ended at {len(indices)}, {ended} times; every output safe\n")
