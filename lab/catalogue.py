@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -11,7 +11,6 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any, Literal
 
-import h5py
 import numpy as np
 import xarray as xr
 
@@ -20,6 +19,7 @@ from lab.filelock import is_held
 from lab.goal import learning_goal
 from lab.journal import JOURNAL, JournalError, default_directory, read_lines
 from lab.journal import SYNCED_STREAM as LEARNING
+from lab.stored_arrays import StoredArrays, variable
 
 State = Literal["success", "abort", "fail", "cut", "running"]
 SHORTEST_NAME = 4  # characters of a uid that name a run; a shorter one could be meant as a number
@@ -184,7 +184,7 @@ class Run:
         """Return the number of events of each stream up to the last learning step; empty if there was no step."""
         counts, at_last_step = dict(self._taken_over), dict(self._taken_over)
         names: dict[str, str] = {}
-        for name, doc in read_lines(self.directory / JOURNAL):
+        for name, doc in self._documents():
             if name == "descriptor":
                 names[doc["uid"]] = doc.get("name", "primary")
             elif name == "event":
@@ -227,7 +227,7 @@ class Run:
             Whether large arrays are put back from HDF5; otherwise their references stay.
         """
         with StoredArrays(self.directory) as stored:
-            for name, doc in read_lines(self.directory / JOURNAL):
+            for name, doc in self._documents():
                 yield name, stored.restored(name, doc) if arrays else doc
 
     def configuration(self, stream: str = "primary") -> dict[str, dict[str, Any]]:
@@ -271,7 +271,7 @@ class Run:
         sizes = {"event": len(events)}
         taken = {"event", "seq_num", "time", *columns}
         for key, values in columns.items():
-            dataset[key] = _variable(key, values, found.data_keys[key], sizes, taken)
+            dataset[key] = variable(key, values, found.data_keys[key], sizes, taken)
         return dataset.assign_coords(
             seq_num=("event", np.array([event.number for event in events], dtype=np.int64)),
             time=("event", np.array([event.doc["time"] for event in events], dtype=float), {"units": "s"}),
@@ -327,7 +327,7 @@ class Run:
         if self.continued is not None:
             streams = {name: self.continued.stream(name).first(count) for name, count in self._taken_over.items()}
         by_descriptor: dict[str, Stream] = {}
-        for name, doc in read_lines(self.directory / JOURNAL):
+        for name, doc in self._documents():
             if name == "descriptor":
                 title = doc.get("name", "primary")
                 stream = streams.setdefault(title, Stream(title, self.directory))
@@ -353,6 +353,14 @@ class Run:
         except KeyError:
             known = ", ".join(self._streams) or "none"
             raise StreamNotFoundError(f"run {self.uid[:8]} has no stream {name!r}; it has: {known}") from None
+
+    def _documents(self) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Yield the documents on disk; those of a run without an end as far as their arrays are there too."""
+        with StoredArrays(self.directory) as stored:
+            for name, doc in read_lines(self.directory / JOURNAL):
+                if self.stop is None and not stored.holds(doc):
+                    return
+                yield name, doc
 
     def _first(self) -> dict[str, Any]:
         with suppress(OSError):
@@ -451,80 +459,3 @@ def open_catalogue(directory: str | os.PathLike | None = None) -> Catalogue:
     Catalogue
     """
     return Catalogue(directory)
-
-
-class StoredArrays:
-    """The HDF5 files of a run, opened when first referred to, also while they are written."""
-
-    def __init__(self, directory: Path) -> None:
-        self._directory = directory
-        self._files: dict[str, h5py.File] = {}
-
-    def __enter__(self) -> "StoredArrays":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for file in self._files.values():
-            file.close()
-
-    def value(self, value: Any) -> Any:
-        """Return what a reference stands for, and any other value as it is."""
-        if not (isinstance(value, Mapping) and {"file", "dataset", "row"} == set(value)):
-            return value
-        name = Path(value["file"]).name
-        try:
-            if name not in self._files:
-                self._files[name] = h5py.File(self._directory / name, "r", libver="latest", swmr=True)
-            return self._files[name][value["dataset"]][value["row"]]
-        except (OSError, KeyError, ValueError) as error:
-            message = f"{self._directory / name}: row {value['row']} of {value['dataset']} cannot be read: {error}"
-            raise JournalError(None, message) from error
-
-    def restored(self, name: str, doc: dict[str, Any]) -> dict[str, Any]:
-        """Return a document with its arrays in place."""
-        if name == "event":
-            data = {key: self.value(value) for key, value in doc["data"].items()}
-            moved = {key for key in data if data[key] is not doc["data"][key]}
-            return {**doc, "data": data, "filled": {k: v for k, v in doc["filled"].items() if k not in moved}}
-        if name == "descriptor":
-            configuration = {
-                device: {**entry, "data": {key: self.value(value) for key, value in entry["data"].items()}}
-                for device, entry in doc.get("configuration", {}).items()
-            }
-            return {**doc, "configuration": configuration}
-        return doc
-
-
-def _variable(
-    key: str, values: list[Any], data_key: Mapping[str, Any], sizes: dict[str, int], taken: set[str]
-) -> xr.Variable:
-    array = _stacked(values)
-    names = [str(name) for name in data_key.get("dims") or ()]
-    if len(names) != array.ndim - 1 or len(set(names)) != len(names) or taken.intersection(names):
-        names = [f"{key}_dim_{axis}" for axis in range(array.ndim - 1)]
-    dims = ["event"]
-    for axis, (name, size) in enumerate(zip(names, array.shape[1:], strict=True)):
-        dim = name if sizes.setdefault(name, size) == size else f"{key}_dim_{axis}"
-        sizes[dim] = size
-        dims.append(dim)
-    attrs = {name: data_key[name] for name in ("units", "source") if data_key.get(name)}
-    return xr.Variable(dims, array, attrs)
-
-
-def _stacked(values: list[Any]) -> np.ndarray:
-    if not values:
-        return np.empty(0)
-    if any(value is None or isinstance(value, (str, Mapping)) for value in values):
-        texts = ["" if value is None else value if isinstance(value, str) else json.dumps(value) for value in values]
-        return np.array(texts)
-    arrays = [np.asarray(value) for value in values]
-    shapes = {array.shape for array in arrays}
-    if len(shapes) == 1:
-        return np.stack(arrays)
-    largest = np.zeros(max(len(shape) for shape in shapes), dtype=int)
-    for shape in shapes:
-        largest[: len(shape)] = np.maximum(largest[: len(shape)], shape)
-    padded = np.full((len(arrays), *largest), np.nan)
-    for row, array in zip(padded, arrays, strict=True):
-        row[tuple(slice(size) for size in array.shape) + (0,) * (row.ndim - array.ndim)] = array
-    return padded

@@ -94,6 +94,7 @@ def _continue(cut: "Run", station: str | None, directory: Path | None) -> Outcom
         station_name=station or own_station,
         seed=seed,
         compute=start.get("compute"),
+        faults=start.get("faults"),
         directory=directory,
         continued=continued,
         md={"continues": {"run": cut.uid, "events": cut.checkpoint()}},

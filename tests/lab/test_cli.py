@@ -320,7 +320,8 @@ def test_devices_check_and_safe_tell_about_the_station():
     assert "Szilard,TB256" in lab("check").stdout
     done = lab("safe")
     assert done.exit_code == 0
-    assert "outputs off" in done.stdout
+    assert "board: was safe already" in done.stdout
+    assert "gates at their safe voltages" in done.stdout
 
 
 def served(process: subprocess.Popen[str]) -> int:

@@ -133,6 +133,31 @@ def test_a_line_cut_short_at_the_end_is_left_out(engine, detector, tmp_path):
     assert Run(path.parent).state == "cut"
 
 
+def test_an_event_whose_arrays_are_not_on_disk_ends_a_run_without_an_end(tmp_path):
+    journal = Journal(tmp_path)
+    _, descriptor = a_run(journal, np.zeros(300))
+    for number in range(3):
+        journal("event", descriptor.compose_event({"x": np.full(300, float(number))}, {"x": 0.0}))
+    journal.close()
+    directory = only_run(tmp_path)
+    with h5py.File(directory / "primary.h5", "r+") as arrays:
+        arrays["x"].resize(2, axis=0)
+    assert Run(directory).read().sizes["event"] == 2
+    assert len(list(Run(directory).documents())) == 4
+    (directory / "primary.h5").write_bytes(b"")
+    assert Run(directory).read().sizes["event"] == 0
+
+
+def test_arrays_missing_from_a_complete_run_are_damage(tmp_path):
+    journal = Journal(tmp_path)
+    run, _ = a_run(journal, np.zeros(300))
+    journal("stop", run.compose_stop())
+    with h5py.File(only_run(tmp_path) / "primary.h5", "r+") as arrays:
+        arrays["x"].resize(0, axis=0)
+    with pytest.raises(JournalError, match="row 0 of x cannot be read"):
+        Run(only_run(tmp_path)).read()
+
+
 def test_damage_before_the_end_is_an_error_that_names_the_line(engine, detector, tmp_path):
     engine(bp.count([detector]))
     path = only_run(tmp_path / "runs") / JOURNAL

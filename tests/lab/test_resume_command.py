@@ -9,6 +9,7 @@ import threading
 import time
 from pathlib import Path
 
+import h5py
 import pytest
 from click.testing import CliRunner
 
@@ -122,6 +123,19 @@ def test_the_whole_run_reads_as_one_and_says_where_it_was_cut(cut):
     assert lab(cut, "plot", "last").exit_code == 0
 
 
+@pytest.mark.parametrize("missing", [1, 2])
+def test_steps_whose_arrays_a_power_cut_took_are_made_again(missing, tmp_path):
+    wanted = run(tmp_path, "run", *RUNS["genetic"])
+    path = journal(tmp_path)
+    path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[:-1]))
+    (path.parent / "evaluation.h5").unlink(missing_ok=True)
+    with h5py.File(path.parent / "learning.h5", "r+") as arrays:
+        for rows in arrays.values():
+            rows.resize(len(rows) - missing, axis=0)
+    assert Catalogue(tmp_path).find("last").read("learning").sizes["event"] == 6 - missing
+    assert run(tmp_path, "resume", "last") == wanted
+
+
 def test_a_continuation_that_is_cut_is_continued_too(cut):
     run(cut, "resume", "last")
     second = Catalogue(cut).find("last")
@@ -175,6 +189,7 @@ def test_a_plan_that_cannot_be_continued_names_those_that_can(tmp_path):
     assert "only learn_gate, learn_kernel, train_genetic, train_in_situ can" in refused.stderr
 
 
+@pytest.mark.slow
 def test_a_run_that_still_goes_on_is_left_alone(tmp_path):
     process = started(tmp_path, "1000000")
     try:
