@@ -91,6 +91,12 @@ def terminable() -> Iterator[None]:
         yield
 
 
+def ignore_ends() -> None:
+    """Let nothing interrupt what closes, until the enclosing `terminable` is left."""
+    for number in (signal.SIGINT, *ENDS):
+        signal.signal(number, signal.SIG_IGN)
+
+
 @contextlib.contextmanager
 def _handling(handler: Callable[[int, FrameType | None], Any]) -> Iterator[None]:
     """Handle signals where Python lets us: in the main thread. What `nohup` ignores stays ignored."""

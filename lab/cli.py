@@ -12,12 +12,16 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from lab.arguments import LARGEST_SEED, Integer
+from lab.catalog_command import catalog
+from lab.fault_option import FaultChoice
 from lab.figure_command import figure
 from lab.outcome import BAD_ARGUMENT, FAILED, Outcome, exit_code_of, json_line, plain
 from lab.plans import plan_names, summarise_plans
+from lab.queue_command import queue
 from lab.resume_command import resume
 from lab.run_command import run
 from lab.terminal import explain, print_result, print_table, say
+from lab.watch_command import watch
 
 if TYPE_CHECKING:
     from lab.catalogue import Run
@@ -92,6 +96,9 @@ def main() -> None:
 main.add_command(run)
 main.add_command(resume)
 main.add_command(figure)
+main.add_command(catalog)
+main.add_command(watch)
+main.add_command(queue)
 
 _station = click.option("--station", default="twin", show_default=True, help="Name or file of the station.")
 _json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
@@ -190,8 +197,9 @@ def safe(station: str) -> None:
     from lab import open_station
 
     with open_station(station) as opened:
+        resting = {name for name, device in opened.items() if device.at_rest}
         for name, done in opened.safe().items():
-            click.echo(f"{name}: {', '.join(done) or 'was safe already'}")
+            click.echo(f"{name}: {'was safe already' if name in resting else ', '.join(done)}")
 
 
 @main.command()
@@ -214,12 +222,23 @@ def safe(station: str) -> None:
     metavar="threads|gpu|ADDRESS",
     help="Where physics is computed, as in `lab run`.  [default: threads]",
 )
-def serve(station: str, address: str, port: int, seed: int, compute: str | None) -> None:
+@click.option(
+    "--fault",
+    "faults",
+    type=FaultChoice(),
+    multiple=True,
+    metavar="NAME[@INSTRUMENT][:RATE]",
+    help="What goes wrong, as in `lab run`; faults of the wire strike clients that connect, too.",
+)
+def serve(
+    station: str, address: str, port: int, seed: int, compute: str | None, faults: "Sequence[tuple[str, float | None]]"
+) -> None:
     """Serve simulated instruments on TCP until Ctrl-C."""
     from lab.attended import terminable
     from lab.station import serve_bench
 
-    with terminable(), serve_bench(station, address=address, port=port, seed=seed, compute=compute) as server:
+    bench = serve_bench(station, address=address, port=port, seed=seed, compute=compute, faults=dict(faults))
+    with terminable(), bench as server:
         say("preparing the simulated instruments; the first time their physics is compiled, which takes a minute")
         server.bench.warm_up()
         for name, (host, number) in server.addresses.items():
@@ -236,6 +255,16 @@ def _wait_for_interrupt() -> None:
         threading.Event().wait()
     except KeyboardInterrupt:
         return
+
+
+@main.command()
+@click.option("--station", default="twin", show_default=True, help="Name or file of a station of the twin.")
+@_json
+def faults(station: str, *, as_json: bool) -> None:
+    """List what can be made to go wrong on a twin, see `lab run --fault`."""
+    from lab.faults import known_faults
+
+    _show(known_faults(station), as_json=as_json, empty="no faults")
 
 
 @main.command()

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from lab.arguments import LARGEST_SEED, Integer
+from lab.fault_option import fault_option
 from lab.outcome import Outcome, exit_code, json_line
 from lab.plans import load_plan, plan_names, summarise_plans
 from lab.terminal import RunDisplay, explain, messages, print_result, say, stderr_console
@@ -101,6 +102,7 @@ def _common_options() -> list[click.Option]:
             help="Where a twin computes: on threads of this machine, its GPU, or the Dask cluster at tcp://host:port."
             "  [default: threads]",
         ),
+        fault_option(),
         click.Option(
             ["--directory"],
             type=click.Path(file_okay=False, path_type=Path),
@@ -146,6 +148,7 @@ def _run(
     station: str,
     seed: int | None,
     compute: str | None,
+    faults: Sequence[tuple[str, float | None]],
     directory: Path | None,
     figure: bool,
     as_json: bool,
@@ -165,6 +168,7 @@ def _run(
             station_name=station,
             seed=seed,
             compute=compute,
+            faults=dict(faults),
             directory=directory,
         )
         report(outcome, directory, figure=figure)
@@ -207,6 +211,7 @@ def perform(
     seed: int | None,
     compute: str | None,
     directory: Path | None,
+    faults: Mapping[str, float | None] | None = None,
     continued: "Continuation | None" = None,
     md: Mapping[str, Any] | None = None,
 ) -> Outcome:
@@ -220,7 +225,7 @@ def perform(
         The arguments that were given.
     devices : mapping of str to str or list of str
         Names of the devices of the station, by positional argument of the plan.
-    station_name, seed, compute, directory
+    station_name, seed, compute, directory, faults
         As of the options of `lab run`.
     continued : Continuation, optional
         What the plan goes on from.
@@ -236,13 +241,17 @@ def perform(
 
     plan = load_plan(name)
     arguments = _with_seed(plan, given, seed)
-    recorded = {key: _as_recorded(value) for key, value in arguments.items()}
+    recorded = {key: as_recorded(value) for key, value in arguments.items()}
     metadata = {"plan_devices": dict(devices), "compute": compute, **(md or {})}
     going_on = {} if continued is None else {"continued": continued}
     needed = [one for names in devices.values() for one in ([names] if isinstance(names, str) else names)]
-    with open_station(station_name, seed=seed, devices=needed, compute=compute) as station:
+    with open_station(station_name, seed=seed, devices=needed, compute=compute, faults=faults) as station:
+        for device in station.values():
+            device.say = say
         if station.computing:
             say(f"the twin computes on {station.computing}")
+        if station.faults:
+            say(f"rehearsing with faults: {', '.join(f'{fault}:{rate:g}' for fault, rate in station.faults.items())}")
         display = RunDisplay(stderr_console())
         engine = make_run_engine(
             station, directory=directory, arguments=recorded, progress=display.waiting, context_managers=()
@@ -256,10 +265,10 @@ def perform(
         return attend(engine, name, body, say=say, watch=lambda: display)
 
 
-def _as_recorded(value: Any) -> Any:
+def as_recorded(value: Any) -> Any:
     """Return an argument as a start document can hold it: a stored run by its uid, a file by its path."""
     if isinstance(value, (list, tuple)):
-        return [_as_recorded(each) for each in value]
+        return [as_recorded(each) for each in value]
     return str(value) if isinstance(value, Path) else getattr(value, "uid", value)
 
 

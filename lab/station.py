@@ -17,6 +17,7 @@ from pymeasure.instruments import Instrument
 from drivers.errors import InstrumentError, ReplyError
 from lab.arguments import LARGEST_SEED
 from lab.clock import Clock, WallClock
+from lab.faults import arm, chosen, resolve
 from lab.ownership import OwnedError, own
 from lab.station_file import StationDefinition, StationError, quantity, read_station, station_names
 from lab.station_tables import DRIVERS, CatalogTable, InstrumentTable, SuspenderTable
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from ophyd import Device
 
     from sim_devices.benches import Bench
-    from sim_devices.known_faults import Choice
     from sim_devices.server import Server
 
 __all__ = [
@@ -34,7 +34,6 @@ __all__ = [
     "SafeStateError",
     "Station",
     "StationError",
-    "known_faults",
     "open_definition",
     "open_station",
     "serve_bench",
@@ -251,7 +250,7 @@ def open_station(
         scheduler of a Dask cluster, such as ``tcp://10.0.0.1:8786``.
     faults : mapping of str to float or None, optional
         What goes wrong on a twin beside what its file says: rates, or None for the default, by the names of
-        :func:`known_faults`, or NAME@INSTRUMENT. Faults of the wire begin once the station is open.
+        :func:`lab.faults.known_faults`, or NAME@INSTRUMENT. Faults of the wire begin once the station is open.
 
     Returns
     -------
@@ -270,7 +269,7 @@ def open_station(
         named.
     """
     seed = _checked_seed(seed)
-    definition = _resolve_faults(read_station(os.fspath(name_or_path)), faults)
+    definition = resolve(read_station(os.fspath(name_or_path)), faults)
     if devices is not None:
         definition = definition.needed_for(devices)
     return open_definition(definition, seed=seed, compute=compute)
@@ -283,7 +282,7 @@ def open_definition(definition: StationDefinition, *, seed: int | None = None, c
         instruments = _connect(definition, library, clock, opening)
         devices = _make_devices(definition, instruments, clock, opening)
         identities = {name: instrument.id for name, instrument in instruments.items()}
-        _arm(definition, bench, seed or 0)
+        arm(definition, bench, seed or 0)
         return Station(
             definition,
             devices,
@@ -292,7 +291,7 @@ def open_definition(definition: StationDefinition, *, seed: int | None = None, c
             seed=(seed or 0) if mode == "twin" else seed,
             identities=identities,
             bench=bench,
-            faults=_chosen(definition).rates if bench is not None else {},
+            faults=chosen(definition).rates if bench is not None else {},
             closing=opening.pop_all(),
         )
 
@@ -314,7 +313,7 @@ def _open_library(
         from sim_devices import visa
 
         bench = opening.enter_context(_open_bench(definition, seed, compute))
-        _arm(definition, bench, seed, connecting=True)
+        arm(definition, bench, seed, connecting=True)
         return visa.open_library(bench), "twin", bench.clock, bench
     if library == "sim":
         from lab.datasheets import open_datasheets
@@ -342,78 +341,12 @@ def _open_bench(definition: StationDefinition, seed: int, compute: str | None, *
             quantity=quantity,
             flowing=flowing,
             compute=compute or "threads",
-            faults=_chosen(definition).physical,
+            faults=chosen(definition).physical,
         )
     except benches.BenchNameError as error:
         raise definition.error("station.bench", str(error)) from error
     except benches.BenchOptionError as error:
         raise StationError(f"{definition.path}: bench.{error}") from error
-
-
-def known_faults(name_or_path: str | os.PathLike = "twin") -> list[dict[str, Any]]:
-    """Return what may be made to go wrong on a station of the twin.
-
-    Returns
-    -------
-    list of dict
-        ``fault`` (its name), ``what goes wrong``, ``rate`` (its unit), ``default`` and ``largest``.
-
-    Raises
-    ------
-    StationError
-        If there is no such station, or it is not one of the twin.
-    """
-    from sim_devices import benches
-    from sim_devices.known_faults import known
-
-    definition = _resolve_faults(read_station(os.fspath(name_or_path)), {})
-    if definition.tables.station.library != "twin":
-        raise definition.error("station.library", 'only a station with library = "twin" can be made to fail')
-    return [
-        {
-            "fault": fault.name,
-            "what goes wrong": fault.meaning,
-            "rate": fault.unit,
-            "default": fault.default,
-            "largest": fault.largest,
-        }
-        for fault in known(benches.physical_faults(definition.tables.station.bench or benches.DEFAULT))
-    ]
-
-
-def _resolve_faults(
-    definition: StationDefinition, faults: Mapping[str, float | None] | None
-) -> StationDefinition:
-    """Return the station with all its faults checked and their rates those in force."""
-    definition = definition.with_faults(faults or {})
-    return definition.with_faults(_chosen(definition).rates) if definition.tables.faults else definition
-
-
-def _chosen(definition: StationDefinition) -> "Choice":
-    from sim_devices import benches
-    from sim_devices.faults import FaultError
-    from sim_devices.known_faults import Choice, choose
-
-    tables = definition.tables
-    if not tables.faults:
-        return Choice({})
-    try:
-        physical = benches.physical_faults(tables.station.bench or benches.DEFAULT)
-        return choose(tables.faults, physical, tables.instruments)
-    except benches.BenchNameError as error:
-        raise definition.error("station.bench", str(error)) from error
-    except FaultError as error:
-        raise definition.error("faults", str(error)) from error
-
-
-def _arm(definition: StationDefinition, bench: "Bench | None", seed: int, *, connecting: bool = False) -> None:
-    """Let the faults of the wire strike from now on; while instruments are connected, only wrong identities."""
-    if bench is None or not definition.tables.faults:
-        return
-    chosen = _chosen(definition)
-    for name, table in definition.tables.instruments.items():
-        if faults := chosen.at_the_wire(name, connecting=connecting):
-            bench.inject(table.resource, faults, seed)
 
 
 def _connect(definition: StationDefinition, library: Any, clock: Clock, opening: ExitStack) -> dict[str, Any]:
@@ -569,12 +502,12 @@ def serve_bench(
     """
     from sim_devices.server import serve
 
-    definition = _resolve_faults(read_station(os.fspath(name_or_path)), faults)
+    definition = resolve(read_station(os.fspath(name_or_path)), faults)
     if definition.tables.station.library != "twin":
         raise definition.error("station.library", 'only a station with library = "twin" can be served')
     with (
         _open_bench(definition, _checked_seed(seed) or 0, compute, flowing=True) as bench,
         serve(bench, address, port) as server,
     ):
-        _arm(definition, bench, _checked_seed(seed) or 0)
+        arm(definition, bench, _checked_seed(seed) or 0)
         yield server

@@ -90,7 +90,10 @@ class StationDefinition:
         used = {instrument for table in kept.values() for _, instrument in table.instruments()}
         instruments = {name: table for name, table in self.tables.instruments.items() if name in used}
         suspenders = {key: table for key, table in self.tables.suspenders.items() if _device_of(table) in kept}
-        tables = self.tables.model_copy(update={"devices": kept, "instruments": instruments, "suspenders": suspenders})
+        faults = {key: rate for key, rate in self.tables.faults.items() if key.partition("@")[2] in {"", *used}}
+        tables = self.tables.model_copy(
+            update={"devices": kept, "instruments": instruments, "suspenders": suspenders, "faults": faults}
+        )
         return replace(self, tables=tables)
 
 

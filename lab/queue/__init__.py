@@ -1,0 +1,1 @@
+"""Plans and devices for bluesky-queueserver: `startup` is loaded by its worker, `plans` says what plans take."""

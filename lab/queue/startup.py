@@ -1,0 +1,24 @@
+"""What the worker of a queue server imports: the devices of a station, its run engine, and all plans it can run.
+
+The station is named by ``$LAB_QUEUE_STATION``, its seed by ``$LAB_QUEUE_SEED``; runs are stored in ``$LAB_RUNS``.
+"""
+
+import os
+from multiprocessing.util import Finalize
+
+from lab import make_run_engine, open_station
+from lab.plans import plan_names
+from lab.queue.plans import queued_plan
+from lab.station_file import read_station
+
+STATION, SEED = "LAB_QUEUE_STATION", "LAB_QUEUE_SEED"
+
+_name = os.environ.get(STATION, "twin")
+_station = open_station(_name, seed=int(os.environ.get(SEED, "0")))
+Finalize(None, _station.close, exitpriority=10)  # a worker ends without what `atexit` would do
+
+RE = make_run_engine(_station, context_managers=[])
+_ports = {name: table.port for name, table in read_station(_name).tables.devices.items()}
+_plans = {name: queued_plan(name, _ports) for name in plan_names()}
+globals().update(_station)
+globals().update({name: plan for name, plan in _plans.items() if plan is not None})

@@ -1,0 +1,205 @@
+"""`lab queue`: a station behind bluesky-queueserver, brought up for one machine."""
+
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import click
+
+from lab.arguments import LARGEST_SEED, Integer
+from lab.terminal import say
+
+CONTROL_PORT = 60615
+"""Where clients of a queue server look for it unless told otherwise."""
+MANAGER = "from bluesky_queueserver.manager.start_manager import start_manager; start_manager()"
+PATIENCE = 120.0
+"""Seconds that a worker may take to open a station; the first time kernels are compiled."""
+
+
+class QueueError(RuntimeError):
+    """The queue server did not come up, or refused."""
+
+
+class QueueInUseError(ValueError):
+    """Another queue server answers there."""
+
+
+@click.group("queue", short_help="Serve a station to bluesky-queueserver.")
+def queue() -> None:
+    """Serve plans and devices of a station to bluesky-queueserver (`pip install szilard[queue]`)."""
+
+
+@queue.command()
+@click.option("--station", default="twin", show_default=True, help="Name or file of the station.")
+@click.option("--seed", type=Integer(0, LARGEST_SEED), default=0, show_default=True, help="Seed of a twin.")
+@click.option(
+    "--directory",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Where runs are stored.  [default: $LAB_RUNS or ./runs]",
+)
+@click.option(
+    "--redis",
+    metavar="HOST:PORT",
+    help="A Redis server, which keeps the queue when this ends.  [default: a stand-in in this process]",
+)
+@click.option(
+    "--port", type=Integer(1, 65535), default=CONTROL_PORT, show_default=True, help="Where clients reach the queue."
+)
+def start(station: str, seed: int, directory: Path | None, redis: str | None, port: int) -> None:
+    """Bring up a queue server with the station open, on this machine only, until Ctrl-C.
+
+    What is in the queue is then added, started, paused and aborted with `qserver`.
+    """
+    from lab.attended import ignore_ends, terminable
+    from lab.station_file import read_station
+
+    read_station(station)
+    with terminable(), served_queue(station, seed=seed, directory=directory, redis=redis, port=port) as address:
+        client = "qserver" if port == CONTROL_PORT else f"qserver -a {address}"
+        say(f"the queue of station {station} is at {address}; in another terminal:")
+        add = '{"name": "activation_curve", "args": ["board"], "kwargs": {"drive": [-1, 0, 1]}}'
+        for line in (f"queue add plan '{add}'", "queue start", "re pause deferred", "re resume", "re abort", "status"):
+            click.echo(f"{client} {line}")
+        sys.stdout.flush()
+        with suppress(KeyboardInterrupt):
+            threading.Event().wait()
+        say("closing the queue; what runs is aborted, outputs are made safe")
+        ignore_ends()
+    say("the queue is closed")
+
+
+@contextmanager
+def served_queue(
+    station: str, *, seed: int = 0, directory: Path | None = None, redis: str | None = None, port: int = CONTROL_PORT
+) -> Iterator[str]:
+    """Bring up a queue server with its worker open, and close both in the end: what runs is aborted, outputs are safe.
+
+    Yields
+    ------
+    str
+        Address of the control socket, on loopback.
+
+    Raises
+    ------
+    ImportError
+        If the queue server is not installed.
+    QueueError
+        If it does not come up, or the station cannot be opened.
+    """
+    try:
+        import bluesky_queueserver  # noqa: F401
+    except ImportError as error:
+        raise ImportError("a queue needs bluesky-queueserver: pip install szilard[queue]") from error
+    address = f"tcp://127.0.0.1:{port}"
+    with suppress(QueueError):
+        ask(address, "ping")
+        raise QueueInUseError(f"a queue server answers at {address} already; choose another --port, or end that one")
+    environment = os.environ | {"LAB_QUEUE_STATION": _absolute(station), "LAB_QUEUE_SEED": str(seed)}
+    if directory is not None:
+        environment["LAB_RUNS"] = str(directory.absolute())
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="lab-queue-")))
+        place = redis or stack.enter_context(_redis())
+        permissions = stack.enter_context(resources.as_file(resources.files("lab.queue") / "permissions.yaml"))
+        command = [
+            *(sys.executable, "-c", MANAGER, "--zmq-control-addr", address),
+            *("--startup-module", "lab.queue.startup", "--redis-addr", place, "--zmq-publish-console", "OFF"),
+            *("--existing-plans-devices", str(folder / "plans_and_devices.yaml"), "--keep-re"),
+            *("--user-group-permissions", str(permissions)),
+        ]
+        log = stack.enter_context((folder / "log").open("w+"))
+        manager = subprocess.Popen(command, env=environment, stdout=log, stderr=log, start_new_session=True)
+        stack.callback(_end, manager, address)
+        _open_environment(manager, address, folder / "log")
+        yield address
+
+
+def _absolute(station: str) -> str:
+    return str(Path(station).absolute()) if Path(station).is_file() else station
+
+
+@contextmanager
+def _redis() -> Iterator[str]:
+    """Run a stand-in for Redis in this process."""
+    from fakeredis import TcpFakeServer
+
+    server = TcpFakeServer(("127.0.0.1", 0), server_type="redis")
+    thread = threading.Thread(target=server.serve_forever, name="redis stand-in", daemon=True)
+    thread.start()
+    try:
+        yield f"127.0.0.1:{server.server_address[1]}"
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def ask(address: str, method: str, **parameters: Any) -> dict[str, Any]:
+    """Ask a queue server.
+
+    Raises
+    ------
+    QueueError
+        If it does not answer.
+    """
+    from bluesky_queueserver.manager.comms import zmq_single_request
+
+    reply, problem = zmq_single_request(method, parameters, zmq_server_address=address)
+    if reply is None:
+        raise QueueError(f"the queue server at {address} does not answer: {problem}")
+    return reply
+
+
+def _open_environment(manager: "subprocess.Popen[bytes]", address: str, log: Path) -> None:
+    """Wait until the server answers, and open the station in its worker."""
+    say("starting the queue server; the first time the physics of a twin is compiled, which takes a minute")
+    deadline, asked = time.monotonic() + PATIENCE, False
+    while time.monotonic() < deadline and manager.poll() is None:
+        with suppress(QueueError):
+            status = ask(address, "status")
+            if status.get("worker_environment_exists"):
+                return
+            if asked and status["manager_state"] == "idle":
+                break
+            asked = asked or ask(address, "environment_open").get("success", False)
+        threading.Event().wait(0.2)
+    told = [line for line in log.read_text(errors="replace").splitlines() if line.strip()]
+    raise QueueError("the queue server did not come up: " + " | ".join(told[-5:])[-800:])
+
+
+def _end(manager: "subprocess.Popen[bytes]", address: str) -> None:
+    """Abort what runs, close the worker, and end the server."""
+    with suppress(QueueError):
+        if ask(address, "status").get("manager_state") in ("executing_queue", "paused"):
+            ask(address, "queue_stop")
+            ask(address, "re_pause", option="immediate")
+            _wait_for(address, "paused")
+            ask(address, "re_abort")
+            _wait_for(address, "idle")
+        ask(address, "environment_close")
+        _wait_for_no_worker(address)
+        ask(address, "manager_stop", option="safe_off")
+    with suppress(subprocess.TimeoutExpired):
+        manager.wait(10)
+    if manager.poll() is None:
+        manager.terminate()
+        manager.wait(10)
+
+
+def _wait_for(address: str, state: str) -> None:
+    deadline = time.monotonic() + 60
+    while ask(address, "status")["manager_state"] != state and time.monotonic() < deadline:
+        threading.Event().wait(0.1)
+
+
+def _wait_for_no_worker(address: str) -> None:
+    deadline = time.monotonic() + 60
+    while ask(address, "status").get("worker_environment_exists") and time.monotonic() < deadline:
+        threading.Event().wait(0.1)
