@@ -8,6 +8,7 @@ rows are numbered from 1, program slots from 0.
 from __future__ import annotations
 
 import contextlib
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -31,6 +32,19 @@ PARAMETERS = {
     "cubic": "MOD:CUB",
     "quartic": "MOD:QUAR",
 }
+MODEL_FULL_SCALE = {
+    "couplings": 8.0,
+    "bias": 16.0,
+    "weights": 8.0,
+    "quadratic": 4.0,
+    "cubic": 2.0,
+    "quartic": 4.0,
+    "temperature": 4.0,
+}
+"""Highest values in model units."""
+_CHANGES_UNITS = re.compile(r"unit|\*rst|\*rcl", re.IGNORECASE)
+ROUNDING = 1e-6
+"""How far a value may be beyond a limit that was converted to other units, relative to it."""
 SHORTEST_POLL, LONGEST_POLL = 1e-4, 2e-2
 START_UP = 600.0
 """Time, s, that a board may keep an operation waiting; one that has just started may still be preparing itself."""
@@ -68,6 +82,7 @@ class ThermodynamicBoard(ThermodynamicBoardRegisters):
         self._operator: int | None = None
         self._run_shape: RunShape | None = None
         self._limits: dict[str, tuple[float, float]] = {}
+        self._physical: bool | None = None  # not known yet
         self._claimed = False
 
     def limits(self, parameter: str) -> tuple[float, float]:
@@ -92,18 +107,35 @@ class ThermodynamicBoard(ThermodynamicBoardRegisters):
         Parameters
         ----------
         **limits : (float, float)
-            Lowest and highest value in the unit in force, by the name of the parameter.
+            Lowest and highest value in model units, by the name of the parameter; in physical units, what they are
+            there.
         """
         self._limits.update(limits)
 
+    def write(self, command: str, **kwargs: Any) -> None:
+        """Write one message; of one that may change the units, these are asked for when they matter next."""
+        if _CHANGES_UNITS.search(command):
+            self._physical = None
+        super().write(command, **kwargs)
+
     def _admit(self, name: str, values: ArrayLike) -> None:
         """Raise OutputLimitError unless the limits allow all of some values."""
-        low, high = self._limits.get(name, (-np.inf, np.inf))
+        if name not in self._limits:
+            return
+        if self._physical is None:
+            self._physical = self.unit != "model"
+        scale = self._largest(name) / MODEL_FULL_SCALE[name] if self._physical else 1.0
+        low, high = (limit * scale for limit in self._limits[name])
         array = np.asarray(values, dtype=float)
-        if array.size and not (low <= array.min() and array.max() <= high):
+        rounding = ROUNDING * max(abs(low), abs(high)) if self._physical else 0.0
+        if array.size and not (low - rounding <= array.min() and array.max() <= high + rounding):
             raise OutputLimitError(
                 f"{self.name}: {name} from {array.min():g} to {array.max():g}; {low:g} to {high:g} is allowed"
             )
+
+    def _largest(self, name: str) -> float:
+        """Return the full scale of a parameter, or the highest temperature, in the unit in force."""
+        return self.values("NOIS:TEMP? MAX")[0] if name == "temperature" else self.limits(name)[1]
 
     @property
     def temperature(self) -> float:
@@ -121,7 +153,7 @@ class ThermodynamicBoard(ThermodynamicBoardRegisters):
         self.execute("SYST:LOCK:REL")
 
     def reconnected(self) -> None:
-        """Take the lock again, if it was claimed.
+        """Take the lock again, if it was claimed, and ask for the unit when it matters next.
 
         Raises
         ------
@@ -129,6 +161,7 @@ class ThermodynamicBoard(ThermodynamicBoardRegisters):
             If another session holds it now.
         """
         super().reconnected()
+        self._physical = None
         if self._claimed and not self.lock_granted:
             raise ConnectionLostError(f"{self.name}: held by {self.lock_owner} since the connection was lost")
 

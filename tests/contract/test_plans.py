@@ -7,6 +7,7 @@ from contextlib import suppress
 
 import numpy as np
 import pytest
+from bluesky.preprocessors import msg_mutator
 from bluesky.utils import FailedStatus, Msg
 from event_model import DocumentNames, schema_validators
 
@@ -129,16 +130,9 @@ def test_the_same_seed_on_a_station_opened_anew_gives_the_same_result(name, stat
 def test_a_plan_cut_anywhere_keeps_what_it_measured_and_leaves_the_outputs_off(
     name, station, run_engine, computes, stored, tmp_path
 ):
-    count = 0
-
-    def count_messages(msg: Msg):
-        nonlocal count
-        count += 1
-
-    run_engine.msg_hook = count_messages
-    run_engine(messages(name, station, stored))
-    run_engine.msg_hook = None
-    for index in np.linspace(1, count - 3, 6).astype(int):
+    own: list[Msg] = []
+    run_engine(msg_mutator(messages(name, station, stored), lambda msg: own.append(msg) or msg))
+    for index in np.linspace(1, len(own) - 3, 6).astype(int):
         with pytest.raises((PulledPlugError, FailedStatus)):
             run_engine(cut_at(messages(name, station, stored), int(index)))
         assert all(device.at_rest for device in station.values()), index

@@ -69,7 +69,7 @@ def test_a_board_that_fails_is_named_the_others_are_left_safe_and_earlier_genera
 
         def break_second_board(name, document):
             if name == "event" and document["seq_num"] == 2:
-                bench[-1].inject(SECOND, [Fault("error", "INITiate", count=1)])
+                bench[-1].inject(SECOND, [Fault("error", "INITiate", code=-240, count=1)])
 
         engine.subscribe(break_second_board)
         with pytest.raises(FailedStatus) as failure:
