@@ -5,7 +5,7 @@ BIN = $(VENV)/bin
 WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint contract benchmark clean
+.PHONY: help demo test soak lint contract benchmark clean
 
 help:  ## what can be made
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -38,6 +38,9 @@ test: lint  ## everything CI runs: lint, then the whole suite, then the contract
 	@echo "== pytest"; $(BIN)/python -m pytest -q -n $(WORKERS) --durations 10
 	@echo "== pytest: the contract over TCP"; $(BIN)/python -m pytest -q --station tcp
 	@echo "== pytest: the contract on the datasheets"; $(BIN)/python -m pytest -q --station sim
+
+soak: $(VENV)/installed-dev  ## the long campaigns: kills, aborts and faults, for as long as they take
+	@echo "== pytest: the campaigns"; $(BIN)/python -m pytest -q -s -m soak
 
 benchmark: $(VENV)/installed-dev  ## time the parts against their contenders
 	@for script in $$(grep -l __main__ benchmarks/*.py); do echo "== $$script"; $(BIN)/python $$script || exit 1; done

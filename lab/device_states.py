@@ -5,7 +5,6 @@ paused, nor what is set between two of them. This file does. It is no record: a 
 """
 
 import json
-import os
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
@@ -65,7 +64,7 @@ class DeviceStates:
         unfinished = self._directory / f".{DEVICE_STATES}"
         with suppress(OSError):
             unfinished.write_text(json.dumps(states, allow_nan=False), encoding="utf-8")
-            os.replace(unfinished, self._directory / DEVICE_STATES)
+            unfinished.replace(self._directory / DEVICE_STATES)
 
 
 def known_states(devices: Mapping[str, Any]) -> dict[str, list[dict[str, Any]]]:
@@ -92,7 +91,7 @@ def read_states(directory: Path) -> dict[str, Any] | None:
 def _states(device: Any) -> Iterator[dict[str, Any]]:
     for key in getattr(device, "component_names", ()):
         signal = getattr(device, key)
-        if not isinstance(signal, (DriverSignal, ResultSignal)) or not signal.seen or np.size(signal.last) > LONGEST:
+        if not isinstance(signal, (DriverSignal, ResultSignal)) or not _is_showable(signal.last) or not signal.seen:
             continue
         setting = isinstance(signal, DriverSignal)
         yield {
@@ -103,3 +102,11 @@ def _states(device: Any) -> Iterator[dict[str, Any]]:
             "kind": "setting" if setting else "result",
             "time": signal.timestamp,
         }
+
+
+def _is_showable(value: Any) -> bool:
+    if isinstance(value, (str, bool, int, float, np.generic)):
+        return True
+    if not isinstance(value, (list, tuple, np.ndarray)) or not 0 < len(value) <= LONGEST:
+        return False
+    return all(isinstance(element, (str, bool, int, float, np.generic)) for element in value)

@@ -5,6 +5,7 @@ import os
 import platform
 import subprocess
 import threading
+from asyncio import AbstractEventLoop
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from importlib import metadata
@@ -13,6 +14,7 @@ from typing import Any
 
 import numpy as np
 from bluesky import RunEngine
+from bluesky.run_engine import get_bluesky_event_loop
 from bluesky.utils import Msg, SigintHandler
 from event_model import DocumentNames, NumpyEncoder
 from threadpoolctl import threadpool_limits
@@ -145,6 +147,7 @@ def make_run_engine(
         Journal(directory),
         md=md,
         md_validator=_check_metadata,
+        loop=_event_loop(),
         context_managers=list(context_managers) if context_managers is not None else [_interruptible],
     )
     engine.suspend_for(Suspenders(station, engine))
@@ -160,6 +163,12 @@ def make_run_engine(
     if (address := catalog_address(station.catalog)) is not None:
         engine.subscribe(lambda _name, _doc: send_in_background(address, engine.journal.directory), "stop")
     return engine
+
+
+def _event_loop() -> AbstractEventLoop | None:
+    """Return the loop of the engine before, None if there is none: nobody ever closes one, nor ends its thread."""
+    loop = get_bluesky_event_loop()
+    return loop if loop is not None and loop.is_running() else None
 
 
 @contextmanager

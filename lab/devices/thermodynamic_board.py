@@ -49,13 +49,24 @@ class SizeSignal(ShapeSignal):
     def apply(self, value: Any) -> None:
         """Write `value`; the slots want committing anew, projections setting anew."""
         changed = value != self.fetch()
+        try:
+            super().apply(value)
+        finally:
+            if changed:  # also where the reply was lost: nothing is changed when this is repeated
+                self.parent.uncommitted = True
+                self.parent.projections.store(None)
+                self.parent.drive_cell.store(1)
+                self.parent.start.store(ZERO)
+                self.parent.forget_results()
+
+
+class NoiseSeedSignal(DriverSignal):
+    """The seed of the noise, with which the board begins to count its runs anew."""
+
+    def apply(self, value: Any) -> None:
+        """Write `value`; the next run is the first."""
         super().apply(value)
-        if changed:
-            self.parent.uncommitted = True
-            self.parent.projections.store(None)
-            self.parent.drive_cell.store(1)
-            self.parent.start.store(ZERO)
-            self.parent.forget_results()
+        self.parent.runs_with_seed = 0
 
 
 class SlotsSignal(ShapeSignal):
@@ -306,7 +317,7 @@ class ThermodynamicBoard(DriverDevice):
     cells = driver_signal("cells", cls=SizeSignal, dtype="integer", limits=(1, 256))
     inputs = driver_signal("inputs", cls=SizeSignal, dtype="integer", limits=(0, 1024))
     temperature = driver_signal("temperature", units="model unit", limits=(0, 4))
-    noise_seed = driver_signal("noise_seed", dtype="integer", limits=(0, 4294967295))
+    noise_seed = driver_signal("noise_seed", cls=NoiseSeedSignal, dtype="integer", limits=(0, 4294967295))
     sampling = driver_signal("sampling", dtype="string", choices=("reset", "serial"))
     shots = driver_signal("shots", cls=ShapeSignal, dtype="integer", limits=(1, 16777216))
     observation_time = driver_signal("observation_time", units="tau", limits=(1 / 120, 1e6))
@@ -359,6 +370,8 @@ class ThermodynamicBoard(DriverDevice):
         given = dict(limits or {})
         self.full_scale = {key: given.pop(key, scale) for key, scale in FULL_SCALE.items()}
         self.uncommitted = True
+        self.runs_with_seed: int | None = None
+        self._attempted: AcquisitionStatus | None = None
         super().__init__(driver, name=name, limits=given, **kwargs)
         driver.protect(**self.full_scale, temperature=self.temperature.limits)
         self.drive.limits = self.drive.limits if "drive" in given else self.full_scale["bias"]
@@ -453,12 +466,20 @@ class ThermodynamicBoard(DriverDevice):
         self.uncommitted = False
 
     def acquire(self, status: AcquisitionStatus) -> None:
-        """Commit what is not, run, and fetch the results."""
+        """Commit what is not, run, and fetch the results.
+
+        The first run after its seed was set has that noise also when it is repeated.
+        """
         if self.uncommitted:
             self._commit()
+        if status is self._attempted and self.runs_with_seed == 0:
+            self.noise_seed.apply(self.wanted["noise_seed"])
+        self._attempted = status
         self.driver.run(progress=status.report, permit=self.go_on)
         self.go_on()
         self.fetch_results()
+        if self.runs_with_seed is not None:
+            self.runs_with_seed += 1
 
     def fetch_results(self) -> None:
         """Fetch the results of the run that has ended."""

@@ -18,6 +18,7 @@ __all__ = [
     "ResourceError",
     "ResourceNameError",
     "open",
+    "physical_faults",
 ]
 
 #: The benches there are; each is a module here with a function ``place``.
@@ -39,6 +40,7 @@ def open(  # noqa: A001
     quantity: QuantityReader = read_quantity,
     flowing: bool = False,
     compute: str = "threads",
+    faults: Mapping[str, float] | None = None,
 ) -> Bench:
     """Open a bench.
 
@@ -58,6 +60,8 @@ def open(  # noqa: A001
     compute
         Where physics is computed: ``threads`` of this machine, ``gpu``, or the address of a Dask cluster, such as
         ``tcp://10.0.0.1:8786``.
+    faults
+        Rates of what is wrong in the physics, by the names of `physical_faults`.
 
     Raises
     ------
@@ -68,16 +72,31 @@ def open(  # noqa: A001
     PlaceError, MissingExtraError, ClusterError, GpuError
         There is no such place to compute at, see `twin.compute.open_executor`.
     """
-    if name not in NAMES:
-        raise BenchNameError(f"no bench named {name!r}; there are: {', '.join(NAMES)}")
+    module = _module(name)
     if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
         raise BenchOptionError("seed", f"must be a whole number from 0 on, not {seed!r}")
-    module = import_module(f"sim_devices.benches.{name}")
     checked = check_names(options or {}, "", list(module.TABLES))
-    bench = Bench(name, FlowingClock() if flowing else VirtualClock(), open_executor(compute))
+    bench = Bench(name, FlowingClock() if flowing else VirtualClock(), open_executor(compute), faults)
     try:
         module.place(bench, checked, quantity, seed)
     except BaseException:
         bench.close()
         raise
     return bench
+
+
+def physical_faults(name: str = DEFAULT) -> tuple[str, ...]:
+    """Return the names of what may be wrong in the physics of a bench.
+
+    Raises
+    ------
+    BenchNameError
+        There is no bench of this name.
+    """
+    return tuple(_module(name).FAULTS)
+
+
+def _module(name: str) -> Any:
+    if name not in NAMES:
+        raise BenchNameError(f"no bench named {name!r}; there are: {', '.join(NAMES)}")
+    return import_module(f"sim_devices.benches.{name}")

@@ -43,11 +43,20 @@ class Bench:
         The clock of the bench, with ``now()`` in seconds.
     executor
         Where long operations are computed, by default on the threads of this machine; closed with the bench.
+    faults
+        Rates of what is wrong in the physics, by the names in `sim_devices.known_faults`.
     """
 
-    def __init__(self, name: str, clock: Any, executor: compute.Executor | None = None) -> None:
+    def __init__(
+        self,
+        name: str,
+        clock: Any,
+        executor: compute.Executor | None = None,
+        faults: Mapping[str, float] | None = None,
+    ) -> None:
         self.name = name
         self.clock = clock
+        self.faults = dict(faults or {})
         self._executor = executor or compute.open_executor()
         self.worker = ThreadPoolExecutor(
             1, thread_name_prefix=f"bench {name}", initializer=compute.choose, initargs=(self._executor,)

@@ -7,12 +7,15 @@ from sim_devices.benches import photon_kernel, quantum_dot, thermodynamic_board
 from sim_devices.benches.bench import Bench
 from sim_devices.benches.options import QuantityReader
 
-__all__ = ["TABLES", "place"]
+__all__ = ["FAULTS", "TABLES", "place"]
 
 BODIES = (thermodynamic_board, quantum_dot, photon_kernel)
 
 #: The tables of its options: those of every body.
 TABLES = tuple(table for body in BODIES for table in body.TABLES)
+
+#: What may be wrong in their physics.
+FAULTS = tuple(dict.fromkeys(fault for body in BODIES for fault in body.FAULTS))
 
 
 def place(bench: Bench, options: Mapping[str, Any], quantity: QuantityReader, seed: int) -> None:

@@ -13,15 +13,23 @@ from sim_devices.instruments.agilent_33500 import Agilent33500
 from sim_devices.instruments.agilent_33500_waveforms import Pulse
 from sim_devices.instruments.cabling import Times, TriggerLine
 from sim_devices.instruments.keysight_53220a import Keysight53220A
+from twin.models import disturbances
 from twin.models.photon_kernel import PhotonParameters, PhotonPath
+from twin.noise import generator
 
-__all__ = ["RESOURCES", "TABLES", "place"]
+__all__ = ["FAULTS", "RESOURCES", "TABLES", "place"]
 
 #: The instruments, in the order in which they are served.
 RESOURCES = {"awg": "TCPIP0::awg::5025::SOCKET", "counter": "TCPIP0::counter::5025::SOCKET"}
 
 #: The tables of its options.
 TABLES = ("photon", "photon_cables")
+
+#: What may be wrong in its physics.
+FAULTS = ("drift", "dark_count_burst")
+
+BURST_RATE, BURST_DURATION = 2e6, 1e-2
+"""Clicks per second in a burst, and how long it lasts, s."""
 
 WRITE, READ = 1, 2
 
@@ -62,15 +70,40 @@ class Clicks:
         The AWG, whose outputs shape the pulses.
     cables
         The connections.
+    seed
+        Seed of the faults.
+    faults
+        Rates of what is wrong.
     """
 
-    def __init__(self, path: PhotonPath, awg: Agilent33500, cables: PhotonCables) -> None:
+    def __init__(
+        self, path: PhotonPath, awg: Agilent33500, cables: PhotonCables, seed: int, faults: Mapping[str, float]
+    ) -> None:
         self._path = path
         self._awg = awg
         self._cables = cables
+        self._seed = seed
+        self._faults = faults
 
     def count(self, starts: Times, gate: float, threshold: float, acquisition: int, /) -> npt.NDArray[np.int64]:
         """Return the pulses within gates."""
+        counts = self._sound(starts, gate, threshold, acquisition)
+        return self._disturbed(counts, starts, gate, acquisition) if self._faults else counts
+
+    def _disturbed(
+        self, counts: npt.NDArray[np.int64], starts: Times, gate: float, acquisition: int
+    ) -> npt.NDArray[np.int64]:
+        chances = generator(self._seed, "counter", acquisition, "faults")
+        if "drift" in self._faults:
+            lost = self._faults["drift"] * np.abs(disturbances.walk(starts, 1, self._seed, "detector")[:, 0])
+            counts = chances.binomial(counts, np.exp(-lost))
+        if "dark_count_burst" in self._faults:
+            rate = self._faults["dark_count_burst"]
+            struck = disturbances.bursts(starts, rate, BURST_DURATION, self._seed, "detector")
+            counts = counts + chances.poisson(BURST_RATE * gate * struck)
+        return counts
+
+    def _sound(self, starts: Times, gate: float, threshold: float, acquisition: int) -> npt.NDArray[np.int64]:
         key = self._path.key(acquisition)
         light = self._light(float(starts.min()), float(starts.max()) + gate)
         if light is None:
@@ -138,7 +171,7 @@ def place(bench: Bench, options: Mapping[str, Any], quantity: QuantityReader, se
     gate = TriggerLine()
     loads = dict.fromkeys((WRITE, READ), cables.modulator_load)
     awg = Agilent33500(bench.clock, bench.worker, "awg", trigger_out=gate, loads=loads, seed=seed)
-    clicks = Clicks(path, awg, cables)
+    clicks = Clicks(path, awg, cables, seed, bench.faults)
     counter = Keysight53220A(
         bench.clock, bench.worker, "counter", pulses1=clicks, gate=gate, gate_width=cables.gate_width
     )

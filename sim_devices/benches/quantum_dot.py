@@ -19,10 +19,11 @@ from sim_devices.instruments.keysight_34465a import IDENTITY, Keysight34465A
 from sim_devices.instruments.qdevil_qdac2 import Qdac2
 from sim_devices.instruments.rigol_ds1000z import RigolDS1000Z
 from sim_devices.instruments.srs_sr830 import SR830
+from twin.models import disturbances
 from twin.models.quantum_dot import Parameters, Sample
 from twin.noise import generator, stream_key
 
-__all__ = ["RESOURCES", "TABLES", "place"]
+__all__ = ["FAULTS", "RESOURCES", "TABLES", "place"]
 
 #: The instruments, in the order in which they are served.
 RESOURCES = {
@@ -36,6 +37,12 @@ RESOURCES = {
 
 #: The tables of its options.
 TABLES = ("dot", "dot_cables")
+
+#: What may be wrong in its physics.
+FAULTS = ("drift", "dead_gate", "charge_jump")
+
+VOLTS = 1e-3
+"""By how much gates drift in an hour at the rate 1, and how far charges jump, rms, V."""
 
 QUADRATURE = 16
 """Phases at which a sine excitation is evaluated; exact up to that harmonic."""
@@ -105,10 +112,24 @@ class Electrodes:
     gates: tuple[Output, ...]
     bias: Output
     cables: DotCables
+    seed: int
+    faults: Mapping[str, float]
 
     def voltages(self, times: Times) -> Values:
-        """Return the voltages of all gates, V, shape (n, gates)."""
-        return self.cables.gate_attenuation * np.column_stack([gate.voltage(times) for gate in self.gates])
+        """Return the voltages of all gates as the sample feels them, V, shape (n, gates)."""
+        voltages = self.cables.gate_attenuation * np.column_stack([gate.voltage(times) for gate in self.gates])
+        return self._disturbed(voltages, times) if self.faults else voltages
+
+    def _disturbed(self, voltages: Values, times: Times) -> Values:
+        gates = len(self.gates)
+        if "dead_gate" in self.faults:
+            order = generator(self.seed, "sample", 0, "dead gate").permutation(gates)
+            voltages[:, order[: int(self.faults["dead_gate"])]] = 0.0
+        if "drift" in self.faults:
+            voltages += VOLTS * self.faults["drift"] * disturbances.walk(times, gates, self.seed, "sample")
+        if "charge_jump" in self.faults:
+            voltages += VOLTS * disturbances.jumps(times, self.faults["charge_jump"], gates, self.seed, "sample")
+        return voltages
 
     def source(self, times: Times) -> Values:
         """Return the voltage between source and drain, V, shape (n,)."""
@@ -247,7 +268,7 @@ def place(bench: Bench, options: Mapping[str, Any], quantity: QuantityReader, se
         raise BenchOptionError("dot_cables.channels", f"the gates are {', '.join(sample.gates)}")
     plugs = {gate: Plug() for gate in sample.gates}
     bias = Plug()
-    electrodes = Electrodes(tuple(plugs.values()), bias, cables)
+    electrodes = Electrodes(tuple(plugs.values()), bias, cables, seed, bench.faults)
     clock, worker = bench.clock, bench.worker
     loads = {cables.channels[gate]: Leakage(sample, electrodes, index) for index, gate in enumerate(sample.gates)}
     dac = Qdac2(clock, worker, "dac", loads=loads)

@@ -94,24 +94,17 @@ def stub_station():
 
 @pytest.fixture
 def make_engine(stub_station, tmp_path):
-    """Make run engines that record below tmp_path and whose loops are stopped at the end."""
+    """Make run engines that record below tmp_path and whose journals are closed at the end."""
     from lab import make_run_engine
 
     with ExitStack() as engines:
 
         def make(**options):
             engine = make_run_engine(**{"station": stub_station, "directory": tmp_path / "runs", **options})
-            engines.callback(_stop, engine)
+            engines.callback(engine.journal.close)
             return engine
 
         yield make
-
-
-def _stop(engine) -> None:
-    engine.journal.close()
-    engine.loop.call_soon_threadsafe(engine.loop.stop)
-    engine._th.join(5)
-    engine.loop.close()
 
 
 @pytest.fixture

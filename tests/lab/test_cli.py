@@ -29,7 +29,9 @@ CURVE = [
 ]
 QUICK = [*CURVE, "--shots", "200", "--seed", "1", "--no-figure"]
 ENDLESS = ["run", "train_in_situ", "--task", "xor", "--epochs", "1000000"]
-COMMANDS = ["check", "devices", "export", "figure", "plans", "plot", "resume", "run", "runs", "safe", "serve", "show"]
+COMMANDS = (
+    "catalog check devices export faults figure plans plot queue resume run runs safe serve show watch".split()  # noqa: SIM905
+)
 
 
 @pytest.fixture(autouse=True)
@@ -431,3 +433,35 @@ def test_pictures_are_listed_by_what_they_show_and_unknown_ones_refused():
     unknown = lab("figure", "mona_lisa")
     assert unknown.exit_code == 1
     assert "no picture 'mona_lisa'; there are activation_functions" in unknown.stderr
+
+
+# faults
+
+
+def test_faults_are_listed_with_their_rates():
+    listed = json.loads(lab("faults", "--json").stdout)
+    assert {"mute", "drift", "dead_gate"} <= {fault["fault"] for fault in listed}
+    assert all(fault["default"] <= fault["largest"] for fault in listed)
+
+
+def test_a_run_says_and_records_that_it_rehearses_faults(runs):
+    outcome = lab(*QUICK, "--fault", "drift:5", "--fault", "slow@board", "--json")
+    assert "rehearsing with faults: drift:5, slow@board:0.01" in outcome.stderr
+    shown = json.loads(lab("show", "last", "--json").stdout)
+    assert shown["start"]["faults"] == {"drift": 5.0, "slow@board": 0.01}
+
+
+@pytest.mark.parametrize(
+    ("fault", "said"),
+    [
+        ("rust", "no such fault on this bench; allowed: mute"),
+        ("mute:2", "from 0 to 1 (probability for each message)"),
+        ("mute:often", "'often' is no rate"),
+        ("mute@board_9", "no instrument 'board_9'"),
+    ],
+)
+def test_a_fault_that_cannot_be_is_refused_before_the_run(runs, fault, said):
+    outcome = lab(*QUICK, "--fault", fault)
+    assert outcome.exit_code == 1
+    assert said in outcome.stderr
+    assert not runs.exists() or not list(runs.iterdir())

@@ -257,3 +257,9 @@ def test_a_step_repeated_after_a_pause_counts_once_in_what_is_read_back(engine, 
     data = run.read()
     assert data["seq_num"].values.tolist() == [1, 2]
     assert data["level"].values.tolist() == [1.0, 1.5]
+
+
+def test_engines_of_one_process_share_a_loop_so_that_none_is_left_behind(make_engine):
+    first, second = make_engine(), make_engine()
+    assert first.loop is second.loop
+    assert first.loop.is_running()

@@ -42,11 +42,13 @@ class Imperfections:
         time; it grows as the square root. Within one acquisition the force stays what it was at its start.
     settling_time
         Model units of time. After the release of the cells all applied fields rise as 1 - exp(-t / settling_time).
+    stuck_cells
+        Share of the cells that stay at +1 or -1, whatever the program; up to 1.
 
     Raises
     ------
     ValueError
-        If a value is negative, not finite, or a resolution is not a whole number of bits up to 32.
+        If a value is negative, not finite, a share is above 1, or a resolution is not a whole number of bits up to 32.
     """
 
     coupling_mismatch: float = 0.0
@@ -61,6 +63,7 @@ class Imperfections:
     offset: float = 0.0
     drift: float = 0.0
     settling_time: float = 0.0
+    stuck_cells: float = 0.0
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
@@ -70,6 +73,8 @@ class Imperfections:
                 raise ValueError(f"imperfections: {name} is {value}; it must be a whole number up to {LARGEST_BITS}")
         if self.adc_range == 0:
             raise ValueError("imperfections: adc_range is 0; it must be positive")
+        if self.stuck_cells > 1:
+            raise ValueError(f"imperfections: stuck_cells is {self.stuck_cells}; it must be a share from 0 to 1")
 
 
 def quantise(values: Array, full_scale: float, bits: int) -> Array:
@@ -125,10 +130,28 @@ class Deviations:
 
     def couplings(self, couplings: Array) -> Array:
         """Return the couplings (n, n) in force; ``J[i, j]`` weighs x_j in the force on cell i."""
+        couplings = self._mismatched(couplings)
+        stuck = self.stuck[: len(couplings)] != 0
+        return np.where(stuck | stuck[:, np.newaxis], 0.0, couplings) if stuck.any() else couplings
+
+    def _mismatched(self, couplings: Array) -> Array:
         if not (self._size.coupling_mismatch or self._size.reciprocity_error):
             return couplings
         n = len(couplings)
         return couplings * self._coupling_factors[:n, :n]
+
+    @cached_property
+    def stuck(self) -> Array:
+        """Where stuck cells stay, (cells,); 0 for those that are not."""
+        if not self._size.stuck_cells:
+            return np.zeros(self._cells)
+        chances = generator(self._seed, self._name, 0, "stuck cells").random((self._cells, 2))
+        return np.where(chances[:, 0] < self._size.stuck_cells, np.where(chances[:, 1] < 0.5, -1.0, 1.0), 0.0)
+
+    def stuck_force(self, couplings: Array) -> Array | float:
+        """Return the force of stuck cells on all others (n,), through the couplings (n, n) of a program."""
+        stuck = self.stuck[: len(couplings)]
+        return -self._mismatched(couplings) @ stuck if stuck.any() else 0.0
 
     def weights(self, weights: Array) -> Array:
         """Return the input weights (n, k) in force."""

@@ -99,7 +99,13 @@ class Run:
         programs, inputs = self.programs[tile.programs], self.inputs[tile.rows]
         couplings = np.stack([deviations.couplings(program.couplings) for program in programs])
         fields = np.stack(
-            [program.bias + force - inputs @ deviations.weights(program.weights).T for program in programs]
+            [
+                program.bias
+                + force
+                + deviations.stuck_force(program.couplings)
+                - inputs @ deviations.weights(program.weights).T
+                for program in programs
+            ]
         )
         stiffness = np.stack(
             [

@@ -186,6 +186,7 @@ class ThermodynamicBoard:
         linear = run.checked_projections(projections)
         run.check_memory(schedule, keep_samples, covariances, linear)
         force = self._deviations.force(run.size, time / self.circuit.time_constant)
+        stuck = self._deviations.stuck[: run.size][run.read]
         key = stream_key(seed, NOISE, acquisition)
         read_out_key = stream_key(seed, NOISE, acquisition, "read-out")
         moments = Moments(run.groups, run.read.size, schedule, covariances, linear)
@@ -195,6 +196,7 @@ class ThermodynamicBoard:
             first = tile.programs.start * run.groups[1] + tile.rows.start
             for done, states in self._chunks(run, tile, network, schedule, key, cancelled, progress):
                 moments.count_clipped(first, states)
+                states[..., stuck != 0] = stuck[stuck != 0]
                 self._convert(run, tile, schedule, states, done, read_out_key)
                 moments.add(first, done, states)
                 if kept is not None:

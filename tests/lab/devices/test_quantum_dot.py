@@ -423,12 +423,16 @@ def test_safe_goes_on_when_an_instrument_fails_and_names_it(dot, monkeypatch):
     assert not dot.driver.outputs_enabled
     assert abs(dot.gate("plunger").get()) < 2e-5
     monkeypatch.undo()
-    assert dot.safe() == dot.safe() == [
-        "measurement ended",
-        "bias off",
-        "excitation at its least",
-        "gates at their safe voltages",
-    ]
+    assert (
+        dot.safe()
+        == dot.safe()
+        == [
+            "measurement ended",
+            "bias off",
+            "excitation at its least",
+            "gates at their safe voltages",
+        ]
+    )
     dot.unstage()
 
 

@@ -11,7 +11,7 @@ from drivers.thermodynamic_board import ThermodynamicBoard as Driver
 from lab import open_station
 from lab.devices.driver_device import AcquisitionStoppedError
 from lab.devices.quantum_dot import OutputsMovedError
-from lab.devices.thermodynamic_board import ThermodynamicBoard
+from lab.devices.thermodynamic_board import ZERO, ThermodynamicBoard
 from sim_devices import benches
 from sim_devices.faults import Fault
 from sim_devices.server import serve
@@ -92,6 +92,32 @@ def test_a_pulled_cable_costs_nothing(served, board):
     board.noise_seed.put(7)
     served.bench.inject(RESOURCE, [Fault("dropped", "INITiate", count=1), Fault("dropped", "*OPC?", count=1)])
     np.testing.assert_array_equal(acquire(board), undisturbed)
+
+
+def test_a_size_that_is_set_again_because_its_reply_was_lost_resets_what_hangs_on_it_all_the_same(served, board):
+    board.cells.put(2)
+    board.start.put([0.1, 0.2])
+    served.bench.inject(RESOURCE, [Fault("error", "MODel:CELLs", count=1)])
+    board.cells.put(3)
+    assert board.troubles
+    assert board.start.last == ZERO
+
+
+def test_an_error_queued_while_settings_are_put_back_is_no_end(served, board):
+    prepare(board)
+    undisturbed = acquire(board)
+    board.noise_seed.put(7)
+    served.bench.inject(RESOURCE, [Fault("dropped", "INITiate", count=1), Fault("error", "FORMat", count=1)])
+    np.testing.assert_array_equal(acquire(board), undisturbed)
+
+
+def test_an_acquisition_whose_results_were_lost_has_the_same_noise_again(served, board):
+    prepare(board)
+    undisturbed = acquire(board)
+    board.noise_seed.put(7)
+    served.bench.inject(RESOURCE, [Fault("mute", "CALCulate:MEAN?", count=1), Fault("dropped", "FETCh?", count=1)])
+    np.testing.assert_array_equal(acquire(board), undisturbed)
+    assert board.troubles.total() == 2
 
 
 def test_a_wait_ends_at_once_when_the_device_is_made_safe(served, board):

@@ -1,0 +1,1 @@
+"""The live page of a run: what is shown, worked out from documents on disk, and how it is served."""
