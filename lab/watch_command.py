@@ -51,5 +51,4 @@ def watch(name: str | None, directory: Path | None, address: str, port: int, tok
         say(f"showing {f'run {run.uid[:8]}' if run else 'the latest run'} in {catalogue.directory}; Ctrl-C ends")
         with suppress(KeyboardInterrupt):
             server.serve()
-        server.close()
     say("stopped")

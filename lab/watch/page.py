@@ -5,6 +5,7 @@ The browser asks once a second and gets the parts that have changed since; the s
 
 import json
 import logging
+import threading
 from collections.abc import Callable, Iterable, Mapping
 from hashlib import blake2b
 from pathlib import Path
@@ -51,6 +52,7 @@ def make_page(view: Callable[[], View]) -> Dash:
         include_pages_meta=False,
         compress=False,
     )
+    rendered = _Rendered()
     app.layout = html.Div(
         [
             html.Div(id="lost", className="lost"),
@@ -76,12 +78,9 @@ def make_page(view: Callable[[], View]) -> Dash:
         State("seen", "data"),
     )
     def update(_: Any, seen: Any) -> list[Any]:
-        now = view()
-        parts = {part: _PARTS[part](now) for part in PARTS}
-        prints = {part: _fingerprint(content) for part, content in parts.items()}
+        parts, now = rendered(view())
         had = seen if isinstance(seen, dict) else {}
-        changed = [parts[part] if had.get(part) != prints[part] else no_update for part in PARTS]
-        return [*changed, {**prints, "title": _title(now), "time": now["time"]}]
+        return [*(parts[part] if had.get(part) != now[part] else no_update for part in PARTS), now]
 
     app.clientside_callback(
         """
@@ -100,6 +99,26 @@ def make_page(view: Callable[[], View]) -> Dash:
         State("seen", "data"),
     )
     return app
+
+
+class _Rendered:
+    """The parts of the page, made once for all who ask."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._view: View | None = None
+        self._parts: dict[str, list[Any]] = {}
+        self._now: dict[str, Any] = {}
+
+    def __call__(self, view: View) -> tuple[dict[str, list[Any]], dict[str, Any]]:
+        """Return the parts, and their fingerprints with the title and the time."""
+        with self._lock:
+            if view is not self._view:
+                self._parts = {part: _PARTS[part](view) for part in PARTS}
+                prints = {part: _fingerprint(content) for part, content in self._parts.items()}
+                self._now = {**prints, "title": _title(view), "time": view["time"]}
+                self._view = view
+            return self._parts, self._now
 
 
 def _fingerprint(content: Any) -> str:

@@ -5,12 +5,14 @@ import ipaddress
 import os
 import secrets
 import socket
+import threading
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
 import flask
 from dash import Dash
+from waitress import wasyncore
 from waitress.server import create_server
 
 from lab.watch.page import make_page
@@ -20,6 +22,7 @@ COOKIE = "lab-watch"
 SHORTEST_TOKEN = 16  # characters
 LARGEST_QUESTION = 65536  # bytes
 MOST_CONNECTIONS = 100
+WAKING = 0.2  # s between two looks whether to close
 PATIENCE = 60  # s that a connection may be silent
 UPDATE = "/_dash-update-component"
 
@@ -166,8 +169,11 @@ class PageServer:
             raise OSError(f"cannot listen at {address}, port {port}: {reason}") from error
         self.address, self.port = listening.getsockname()[:2]
         self._token = token
+        self._closing = threading.Event()
+        self._channels: dict[int, Any] = {}
         self._server = create_server(
             application.server,
+            map=self._channels,
             sockets=[listening],
             threads=4,
             connection_limit=MOST_CONNECTIONS,
@@ -185,9 +191,14 @@ class PageServer:
         return f"http://{host}:{self.port}/" + (f"?{urlencode({'token': self._token})}" if self._token else "")
 
     def serve(self) -> None:
-        """Serve until `close` is called or Ctrl-C."""
-        self._server.run()
+        """Serve until `close` is called by another thread, or Ctrl-C; then let go of the port."""
+        try:
+            while not self._closing.is_set():
+                wasyncore.loop(timeout=WAKING, map=self._channels, count=1)
+        finally:
+            self._server.task_dispatcher.shutdown()
+            wasyncore.close_all(self._channels, ignore_all=True)
 
     def close(self) -> None:
-        """Stop listening."""
-        self._server.close()
+        """Let `serve` come to its end."""
+        self._closing.set()

@@ -3,6 +3,7 @@
 import re
 import shutil
 import subprocess
+import tempfile
 import threading
 
 import pytest
@@ -11,7 +12,11 @@ from lab.watch.server import PageServer
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 BROWSER = next(filter(None, map(shutil.which, BROWSERS)), None)
-OFFLINE = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
+QUIETLY = [
+    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--hide-scrollbars"),
+    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
+    "--virtual-time-budget=3000",
+]
 
 pytestmark = [
     pytest.mark.slow,
@@ -26,24 +31,15 @@ def browse(watched, tmp_path):
     thread = threading.Thread(target=server.serve, daemon=True)
     thread.start()
 
-    def browse(*options):
-        answer = subprocess.run(
-            [
-                BROWSER,
-                "--headless",
-                *OFFLINE,
-                "--disable-component-update",
-                "--disable-sync",
-                "--hide-scrollbars",
-                f"--user-data-dir={tmp_path / 'profile'}",
-                "--virtual-time-budget=3000",
-                *options,
-                server.url,
-            ],
-            capture_output=True,
-            timeout=120,
-        )
-        return answer.stdout.decode()
+    def browse(*options, attempts=2):
+        profile = tempfile.mkdtemp(dir=tmp_path)
+        command = [BROWSER, *QUIETLY, f"--user-data-dir={profile}", *options, server.url]
+        try:
+            return subprocess.run(command, capture_output=True, timeout=60).stdout.decode()
+        except subprocess.TimeoutExpired:  # of a headless Chromium, seen on a machine with much else to do
+            if attempts == 1:
+                raise
+            return browse(*options, attempts=attempts - 1)
 
     yield browse
     server.close()

@@ -1,4 +1,5 @@
 import json
+import socket
 import stat
 import threading
 import urllib.request
@@ -191,17 +192,13 @@ def test_a_token_file_that_is_missing_is_told(tmp_path):
 
 
 def test_a_port_that_is_taken_is_told(watched):
-    server = PageServer(watched, port=0)
-    try:
-        with pytest.raises(OSError, match=f"cannot listen at 127.0.0.1, port {server.port}"):
-            PageServer(watched, port=server.port)
-    finally:
-        server.close()
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(OSError, match=f"cannot listen at 127.0.0.1, port {port}"):
+            PageServer(watched, port=port)
 
 
 def test_many_watchers_are_answered_beside_one_that_stalls_and_one_that_talks_nonsense(watched, begin):
-    import socket
-
     begin().event("learning", epoch=1, loss=0.5)
     watched.look()
     server = PageServer(watched, port=0)
