@@ -2,12 +2,11 @@
 
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from functools import partial
 from typing import Any
 
-from bluesky.preprocessors import plan_mutator
-from bluesky.utils import Msg
+from bluesky.utils import Msg, ensure_generator
 
 from protocols.continuation import LEARNING
 
@@ -48,19 +47,32 @@ class BenchState:
 
 def noting(bench: Any) -> Callable[[Any], Any]:
     """Return a preprocessor that puts the state of a bench into every learning event."""
-    state = BenchState(bench)
-
-    def note(msg: Msg) -> tuple[Any, None]:
-        if msg.command == "create" and msg.kwargs.get("name") == LEARNING:
-            return _both(msg, Msg("read", state)), None
-        return None, None
-
-    return partial(plan_mutator, msg_proc=note)
+    return partial(_noted, state=BenchState(bench))
 
 
-def _both(first: Msg, second: Msg) -> Iterator[Msg]:
-    yield first
-    yield second
+def _noted(plan: Any, state: BenchState) -> Generator[Msg, Any, Any]:
+    """Read `state` into every learning event of a plan.
+
+    bluesky's `plan_mutator` would do, but it holds every message, with its arrays, until the plan ends.
+    """
+    plan = ensure_generator(plan)
+    go_on, argument = plan.send, None
+    while True:
+        try:
+            msg = go_on(argument)
+        except StopIteration as end:
+            return end.value
+        try:
+            response = yield msg
+            if msg.command == "create" and msg.kwargs.get("name") == LEARNING:
+                yield Msg("read", state)
+        except GeneratorExit:
+            plan.close()
+            raise
+        except BaseException as error:  # noqa: BLE001 - the plan decides what becomes of it
+            go_on, argument = plan.throw, error
+        else:
+            go_on, argument = plan.send, response
 
 
 def taking_up(bench: Any | None) -> Callable[[Msg], Any]:
