@@ -118,7 +118,7 @@ def test_20000_steps_lose_nothing_and_hold_no_more_at_the_end(station_file, tmp_
     run, levels = check(station_file, tmp_path, struck, 20000)
     (early, files, threads), (late, files_late, threads_late) = levels
     told(f"{run.seconds:.0f} s, {dict(struck)}", levels)
-    assert late - early < 64
+    assert late - early < 16
     assert files_late <= files + 4
     assert threads_late <= threads + 2
 
@@ -133,6 +133,6 @@ def test_200_runs_in_one_process_leave_nothing_open(station_file, tmp_path):
             levels.append(held())
     (early, files, threads), (late, files_late, threads_late) = levels
     told("200 runs", levels)
-    assert late - early < 32
+    assert late - early < 16
     assert files_late <= files + 4
     assert threads_late <= threads + 2
