@@ -31,11 +31,11 @@ def cells(faults, *, couplings=0.0, wait=0.0):
         "readout": "samples", "temperature": 0.0,
     }  # fmt: skip
     with open_station(seed=1, devices=["board"], faults=faults) as station:
+        station.clock.sleep(wait)  # before anything settles, whose end it might not wait for
         board = station["board"]
         board.stage()
         for name, value in settings.items():
             getattr(board, name).set(value).wait(60)
-        station.clock.sleep(wait)
         board.trigger().wait(60)
         return np.asarray(board.samples.get(), float).reshape(CELLS)
 
