@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -115,6 +115,10 @@ class ActivationSwitch(DriverDevice):
     def length(self, dim: str) -> int:
         """Return the length of an axis of the next results."""
         return {"shot": self.shots.last}[dim]
+
+    def instruments(self) -> Sequence[Any]:
+        """Those of the body."""
+        return self.body.instruments()
 
     def persist(self, work: Callable[[], Any]) -> Any:
         """Do `work`; it is the body that does things again."""

@@ -170,7 +170,7 @@ class DriverDevice(Device):
         for _ in range(MOST_REPEATS):
             try:
                 return work()
-            except (*TROUBLES, InstrumentError) as error:
+            except Exception as error:
                 if not _may_pass(error):
                     raise
                 self.troubles[type(error).__name__] += 1
@@ -191,7 +191,7 @@ class DriverDevice(Device):
                 for instrument in self.instruments():
                     instrument.recover()
                 again()
-            except (*TROUBLES, InstrumentError) as still:
+            except Exception as still:
                 if not _may_pass(still):
                     raise
                 away = time.monotonic() - begun
@@ -338,7 +338,7 @@ class DriverDevice(Device):
         """End an acquisition now; its status fails."""
         super().stop(success=success)
         self.stopped.set()
-        self._persist(self.safety_steps()[0][1], 0.0, lambda: None)
+        self._insist(self.safety_steps()[0][1])
 
     def safe(self) -> list[str]:
         """Leave the device safe, and return what was done.
@@ -383,11 +383,11 @@ class DriverDevice(Device):
             try:
                 step()
                 return
-            except (*TROUBLES, InstrumentError) as error:
+            except Exception as error:
                 if not _may_pass(error) or time.monotonic() > deadline:
                     raise
-                with suppress(*TROUBLES):
-                    for instrument in self.instruments():
+                for instrument in self.instruments():
+                    with suppress(*TROUBLES):
                         instrument.recover()
         step()
 
@@ -396,9 +396,11 @@ class DriverDevice(Device):
         self._worker.shutdown(wait=True)
 
 
-def _may_pass(error: Exception) -> bool:
-    """Whether the same may go right when it is repeated."""
-    return not isinstance(error, InstrumentError) or error.code in TRANSIENT
+def _may_pass(error: BaseException) -> bool:
+    """Whether the same may go right when it is repeated; of several failures at once, each."""
+    if isinstance(error, BaseExceptionGroup):
+        return all(map(_may_pass, error.exceptions))
+    return isinstance(error, TROUBLES) or (isinstance(error, InstrumentError) and error.code in TRANSIENT)
 
 
 def take_every_step(failure: str, steps: Iterable[Callable[[], Any]]) -> None:

@@ -180,3 +180,13 @@ def test_gates_that_moved_while_the_connection_was_lost_stop_the_dot_and_are_not
     with pytest.raises(OutputsMovedError, match=gate):
         dot.do(lambda: None)
     assert float(channel.actual_voltage) == pytest.approx(left + 0.01, abs=1e-4)
+
+
+@pytest.mark.parametrize("switch", ["switch", "dot_switch", "photon_switch"])
+def test_a_switch_is_made_safe_over_new_sessions_to_the_instruments_of_its_body(switch):
+    with open_station(devices=[switch], seed=1) as station:
+        station[switch].stage()
+        for resource in station.bench.instruments:
+            station.bench.inject(resource, [Fault("dropped", count=1)])
+        assert station[switch].safe()
+        assert station[switch].at_rest
