@@ -8,7 +8,6 @@ rows are numbered from 1, program slots from 0.
 from __future__ import annotations
 
 import contextlib
-import re
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -19,32 +18,12 @@ from numpy.typing import ArrayLike, NDArray
 from pymeasure.adapters import Adapter
 
 from drivers.arrays import reshaped, short_list, symmetric, upper_triangle
-from drivers.errors import ConnectionLostError, InstrumentTimeoutError, OutputLimitError, ReplyError
+from drivers.errors import ConnectionLostError, InstrumentTimeoutError, ReplyError
 from drivers.properties import strict_integer
-from drivers.thermodynamic_board_registers import SLOTS, ThermodynamicBoardRegisters
+from drivers.thermodynamic_board_limits import LimitedBoard, parameter_header
+from drivers.thermodynamic_board_registers import SLOTS
 
 MEASURING = 1 << 4
-PARAMETERS = {
-    "couplings": "MOD:COUP",
-    "bias": "MOD:BIAS",
-    "weights": "MOD:WEIG",
-    "quadratic": "MOD:QUAD",
-    "cubic": "MOD:CUB",
-    "quartic": "MOD:QUAR",
-}
-MODEL_FULL_SCALE = {
-    "couplings": 8.0,
-    "bias": 16.0,
-    "weights": 8.0,
-    "quadratic": 4.0,
-    "cubic": 2.0,
-    "quartic": 4.0,
-    "temperature": 4.0,
-}
-"""Highest values in model units."""
-_CHANGES_UNITS = re.compile(r"unit|\*rst|\*rcl", re.IGNORECASE)
-ROUNDING = 1e-6
-"""How far a value may be beyond a limit that was converted to other units, relative to it."""
 SHORTEST_POLL, LONGEST_POLL = 1e-4, 2e-2
 START_UP = 600.0
 """Time, s, that a board may keep an operation waiting; one that has just started may still be preparing itself."""
@@ -59,7 +38,7 @@ class RunShape(NamedTuple):
     cells: int
 
 
-class ThermodynamicBoard(ThermodynamicBoardRegisters):
+class ThermodynamicBoard(LimitedBoard):
     """A board of up to 256 noisy electrical cells that sample from a programmable energy.
 
     The energy of a state x under inputs u is U = sum(J2 x^2 + J3 x^3 + J4 x^4 - b x) + sum_{i<j} J_ij x_i x_j
@@ -81,71 +60,12 @@ class ThermodynamicBoard(ThermodynamicBoardRegisters):
         self._turn = threading.Condition(self.lock)
         self._operator: int | None = None
         self._run_shape: RunShape | None = None
-        self._limits: dict[str, tuple[float, float]] = {}
-        self._physical: bool | None = None  # not known yet
         self._claimed = False
-
-    def limits(self, parameter: str) -> tuple[float, float]:
-        """Return the full scale (lowest, highest) of a program parameter, in the unit in force.
-
-        Parameters
-        ----------
-        parameter : str
-            "couplings", "bias", "weights", "quadratic", "cubic" or "quartic".
-        """
-        header = _header(parameter)
-        return self.values(f"{header}:LIM? MIN")[0], self.values(f"{header}:LIM? MAX")[0]
 
     def claim(self) -> bool:
         """Ask for the lock, now and whenever a new session replaces a lost one; return whether it was granted."""
         self._claimed = self.lock_granted
         return self._claimed
-
-    def protect(self, **limits: tuple[float, float]) -> None:
-        """Keep parameters of programs, and `temperature`, within limits from now on; nothing is sent.
-
-        Parameters
-        ----------
-        **limits : (float, float)
-            Lowest and highest value in model units, by the name of the parameter; in physical units, what they are
-            there.
-        """
-        self._limits.update(limits)
-
-    def write(self, command: str, **kwargs: Any) -> None:
-        """Write one message; of one that may change the units, these are asked for when they matter next."""
-        if _CHANGES_UNITS.search(command):
-            self._physical = None
-        super().write(command, **kwargs)
-
-    def _admit(self, name: str, values: ArrayLike) -> None:
-        """Raise OutputLimitError unless the limits allow all of some values."""
-        if name not in self._limits:
-            return
-        if self._physical is None:
-            self._physical = self.unit != "model"
-        scale = self._largest(name) / MODEL_FULL_SCALE[name] if self._physical else 1.0
-        low, high = (limit * scale for limit in self._limits[name])
-        array = np.asarray(values, dtype=float)
-        rounding = ROUNDING * max(abs(low), abs(high)) if self._physical else 0.0
-        if array.size and not (low - rounding <= array.min() and array.max() <= high + rounding):
-            raise OutputLimitError(
-                f"{self.name}: {name} from {array.min():g} to {array.max():g}; {low:g} to {high:g} is allowed"
-            )
-
-    def _largest(self, name: str) -> float:
-        """Return the full scale of a parameter, or the highest temperature, in the unit in force."""
-        return self.values("NOIS:TEMP? MAX")[0] if name == "temperature" else self.limits(name)[1]
-
-    @property
-    def temperature(self) -> float:
-        """Control the noise temperature kT in the unit in force (float from 0)."""
-        return ThermodynamicBoardRegisters.temperature.__get__(self)
-
-    @temperature.setter
-    def temperature(self, value: float) -> None:
-        self._admit("temperature", value)
-        ThermodynamicBoardRegisters.temperature.__set__(self, value)
 
     def release_lock(self) -> None:
         """Give the lock back."""
@@ -153,7 +73,7 @@ class ThermodynamicBoard(ThermodynamicBoardRegisters):
         self.execute("SYST:LOCK:REL")
 
     def reconnected(self) -> None:
-        """Take the lock again, if it was claimed, and ask for the unit when it matters next.
+        """Take the lock again, if it was claimed.
 
         Raises
         ------
@@ -161,7 +81,6 @@ class ThermodynamicBoard(ThermodynamicBoardRegisters):
             If another session holds it now.
         """
         super().reconnected()
-        self._physical = None
         if self._claimed and not self.lock_granted:
             raise ConnectionLostError(f"{self.name}: held by {self.lock_owner} since the connection was lost")
 
@@ -229,10 +148,10 @@ class ThermodynamicBoard(ThermodynamicBoardRegisters):
     def _program_message(self, slot: int | None, parameters: Mapping[str, ArrayLike]) -> bytes:
         units: list[Any] = [] if slot is None else [f"MOD:SEL {strict_integer(slot, (0, SLOTS - 1))}"]
         for name, values in parameters.items():
-            header = _header(name)
+            header = parameter_header(name)
             array = upper_triangle(values) if name == "couplings" else np.asarray(values, dtype=float)
             if array.size:
-                self._admit(name, array)
+                self.admit(name, array)
                 units.append((header, array))
         if not units:
             raise ValueError("nothing to write: neither a slot nor a parameter is given")
@@ -240,7 +159,7 @@ class ThermodynamicBoard(ThermodynamicBoardRegisters):
 
     def parameter(self, name: str) -> NDArray[np.float64]:
         """Return a parameter of the selected slot, couplings as the full matrix (n, n), weights as (n, k)."""
-        values = self.read_array(f"{_header(name)}?")
+        values = self.read_array(f"{parameter_header(name)}?")
         return self._shaped(name, values.astype(float))
 
     def actual_couplings(self) -> NDArray[np.float64]:
@@ -258,12 +177,12 @@ class ThermodynamicBoard(ThermodynamicBoardRegisters):
 
     def set_bias_element(self, cell: int, value: float) -> None:
         """Set the bias of one cell in the selected slot's shadow."""
-        self._admit("bias", value)
+        self.admit("bias", value)
         self.execute(f"MOD:BIAS:ELEM {cell:d},{float(value):.9g}")
 
     def set_coupling_element(self, first: int, second: int, value: float) -> None:
         """Set the coupling of two cells in the selected slot's shadow."""
-        self._admit("couplings", value)
+        self.admit("couplings", value)
         self.execute(f"MOD:COUP:ELEM {first:d},{second:d},{float(value):.9g}")
 
     def clear_program(self) -> None:
@@ -533,9 +452,3 @@ def _shots_of(
             progress(min(board.points, total), total)
 
     return report
-
-
-def _header(parameter: str) -> str:
-    if parameter not in PARAMETERS:
-        raise ValueError(f"{parameter!r} is no parameter of a program; {', '.join(PARAMETERS)} are")
-    return PARAMETERS[parameter]

@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from drivers.thermodynamic_board_limits import FULL_SCALE
 from lab.devices.activation_switch import ActivationSwitch, Answers
-from lab.devices.thermodynamic_board import FULL_SCALE, ThermodynamicBoard
+from lab.devices.thermodynamic_board import ThermodynamicBoard
 from lab.signals import AcquisitionStatus, LimitError
 
 BORROWED = (

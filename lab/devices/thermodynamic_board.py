@@ -10,6 +10,7 @@ import numpy as np
 from ophyd import Kind
 
 from drivers.thermodynamic_board import ThermodynamicBoard as Driver
+from drivers.thermodynamic_board_limits import FULL_SCALE
 from drivers.thermodynamic_board_registers import SATURATED, SLOTS
 from lab.devices.driver_device import DriverDevice
 from lab.signals import (
@@ -23,15 +24,6 @@ from lab.signals import (
     result_signal,
 )
 from protocols.ports import BoardProgram
-
-FULL_SCALE: dict[str, tuple[float, float]] = {
-    "couplings": (-8, 8),
-    "bias": (-16, 16),
-    "weights": (-8, 8),
-    "quadratic": (-4, 4),
-    "cubic": (-2, 2),
-    "quartic": (0, 4),
-}
 
 
 class ShapeSignal(DriverSignal):
