@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 from numpy.typing import ArrayLike
@@ -19,8 +19,8 @@ from pymeasure.instruments.agilent import agilent33500
 from drivers.agilent_33500_channel import Agilent33500Channel
 from drivers.agilent_33500_limits import may_move
 from drivers.errors import InstrumentTimeoutError, OutputLimitError
+from drivers.guarded import GuardedInstrument
 from drivers.properties import boolean, measurement
-from drivers.scpi import ScpiInstrument
 
 OPERATION_COMPLETE = 1
 POLL_INTERVAL = 5e-3
@@ -40,7 +40,7 @@ def _of_first_channel(name: str) -> property:
     return property(fget, fset, doc=docs)
 
 
-class Agilent33500(ScpiInstrument, agilent33500.Agilent33500):
+class Agilent33500(GuardedInstrument, agilent33500.Agilent33500):
     """A generator with two outputs, `ch_1` and `ch_2`; properties of an output asked of the instrument are of `ch_1`.
 
     Parameters
@@ -58,43 +58,13 @@ class Agilent33500(ScpiInstrument, agilent33500.Agilent33500):
     channels: ClassVar[dict[int, Agilent33500Channel]]
 
     def __init__(self, adapter: Adapter | str | int, name: str = "Waveform generator", **kwargs: Any) -> None:
-        self._permits = 0
         super().__init__(adapter, name, **kwargs)
 
-    # the wire
-
-    @contextlib.contextmanager
-    def permitted(self) -> Iterator[None]:
-        """Let commands through that move outputs; for those who have checked them."""
-        with self.lock:
-            self._permits += 1
-            try:
-                yield
-            finally:
-                self._permits -= 1
-
-    def write(self, command: str, **kwargs: Any) -> None:
-        """Write one message.
-
-        Raises
-        ------
-        OutputLimitError
-            If it could take a limited output beyond its limits; nothing has been sent then.
-        """
-        with self.lock:
-            self._refuse_moves(command)
-            super().write(command, **kwargs)
-
-    def write_bytes(self, content: bytes, **kwargs: Any) -> None:
-        """Write bytes as they are; see `write`."""
-        with self.lock:
-            self._refuse_moves(content.partition(b"#")[0].decode("ascii", "replace"))
-            super().write_bytes(content, **kwargs)
-
-    def _refuse_moves(self, message: str) -> None:
+    def refuse_moves(self, message: str) -> None:
+        """Raise OutputLimitError if a message could move an output while one has limits."""
         limited = any(channel.limits is not None for channel in self.channels.values())
-        if limited and not self._permits and may_move(message):
-            raise OutputLimitError(f"{self.name}: {message!r} passes the limits of its outputs; set its properties")
+        if limited and may_move(message.partition("#")[0]):
+            raise OutputLimitError(f"{self.name}: {message[:60]!r} passes the limits of outputs; set properties")
 
     shape = _of_first_channel("shape")
     frequency = _of_first_channel("frequency")

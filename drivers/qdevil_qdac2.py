@@ -5,10 +5,9 @@ Commands are in lower case, as those of the maker's own programs.
 
 from __future__ import annotations
 
-import contextlib
 import re
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from numpy.typing import ArrayLike
@@ -16,12 +15,12 @@ from pymeasure.adapters import Adapter
 
 from drivers.channel import InstrumentChannel
 from drivers.errors import InstrumentTimeoutError, OutputLimitError
+from drivers.guarded import GuardedInstrument
 from drivers.properties import choice, measurement, real, strict_integer
 from drivers.qdevil_qdac2_channel import Qdac2Channel, values_argument, voltages
 from drivers.qdevil_qdac2_generators import HIGHEST, SOURCES, switch
 from drivers.qdevil_qdac2_registers import overload
 from drivers.replies import names
-from drivers.scpi import ScpiInstrument
 
 CHANNELS = 24
 START, STEP = 14, 13
@@ -66,7 +65,7 @@ class TriggerOutput(InstrumentChannel):
         self.execute("outp:trig{ch}:sign")
 
 
-class Qdac2(ScpiInstrument):
+class Qdac2(GuardedInstrument):
     """A QDAC-II.
 
     Outputs are moved through `channel` and the methods here, which keep the limits of every channel that has some.
@@ -88,7 +87,6 @@ class Qdac2(ScpiInstrument):
     """
 
     def __init__(self, adapter: Adapter | str | int, name: str = "QDAC-II", **kwargs: Any) -> None:
-        self._permits = 0
         super().__init__(adapter, name, **kwargs)
         self._channels: dict[int, Qdac2Channel] = {}
         self.traces: dict[str, tuple[float, float]] = {}
@@ -119,43 +117,18 @@ class Qdac2(ScpiInstrument):
 
     # ---- the wire --------------------------------------------------------------------------------------------------
 
-    @contextlib.contextmanager
-    def permitted(self) -> Iterator[None]:
-        """Let commands through that move outputs; for those who have checked them."""
-        with self.lock:
-            self._permits += 1
-            try:
-                yield
-            finally:
-                self._permits -= 1
-
     def write(self, command: str, **kwargs: Any) -> None:
-        """Write one message.
+        """Write one message, in lower case unless it has a name in quotes.
 
         Raises
         ------
         OutputLimitError
             If it could move an output.
         """
-        with self.lock:
-            self._refuse_moves(command)
-            super().write(command if '"' in command else command.lower(), **kwargs)
+        super().write(command if '"' in command else command.lower(), **kwargs)
 
-    def write_bytes(self, content: bytes, **kwargs: Any) -> None:
-        """Write bytes as they are.
-
-        Raises
-        ------
-        OutputLimitError
-            If they could move an output.
-        """
-        with self.lock:
-            self._refuse_moves(content.decode("latin-1"))
-            super().write_bytes(content, **kwargs)
-
-    def _refuse_moves(self, message: str) -> None:
-        if self._permits:
-            return
+    def refuse_moves(self, message: str) -> None:
+        """Raise OutputLimitError if a message could move an output."""
         for unit in re.split(r"[;\n]", message):
             if unit.strip() and not _HARMLESS.match(unit):
                 raise OutputLimitError(

@@ -17,7 +17,7 @@ import xarray as xr
 from lab.export import ExportError, write
 from lab.filelock import is_held
 from lab.goal import learning_goal
-from lab.journal import JOURNAL, JournalError, default_directory, read_lines
+from lab.journal import JOURNAL, JournalError, default_directory, document_in, read_lines
 from lab.journal import SYNCED_STREAM as LEARNING
 from lab.stored_arrays import StoredArrays, variable
 
@@ -206,12 +206,7 @@ class Run:
         with path.open("rb") as lines:
             lines.seek(max(0, path.stat().st_size - TAIL))
             found = lines.read().split(b"\n")[:-1]
-        documents = []
-        for line in found:
-            with suppress(ValueError, KeyError, TypeError):
-                entry = json.loads(line)
-                documents.append((entry["name"], entry["doc"]))
-        return documents
+        return [document for line in found if (document := document_in(line)) is not None]
 
     @property
     def streams(self) -> list[str]:

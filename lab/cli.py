@@ -13,7 +13,7 @@ import click
 
 from lab.arguments import LARGEST_SEED, Integer
 from lab.catalog_command import catalog
-from lab.fault_option import FaultChoice
+from lab.fault_option import fault_option
 from lab.figure_command import figure
 from lab.outcome import BAD_ARGUMENT, FAILED, Outcome, exit_code_of, json_line, plain
 from lab.plans import plan_names, summarise_plans
@@ -222,14 +222,6 @@ def safe(station: str) -> None:
     metavar="threads|gpu|ADDRESS",
     help="Where physics is computed, as in `lab run`.  [default: threads]",
 )
-@click.option(
-    "--fault",
-    "faults",
-    type=FaultChoice(),
-    multiple=True,
-    metavar="NAME[@INSTRUMENT][:RATE]",
-    help="What goes wrong, as in `lab run`; faults of the wire strike clients that connect, too.",
-)
 def serve(
     station: str, address: str, port: int, seed: int, compute: str | None, faults: "Sequence[tuple[str, float | None]]"
 ) -> None:
@@ -255,6 +247,9 @@ def _wait_for_interrupt() -> None:
         threading.Event().wait()
     except KeyboardInterrupt:
         return
+
+
+serve.params.append(fault_option())
 
 
 @main.command()

@@ -1,10 +1,9 @@
 """A journal read while it is written, by a process that cannot disturb the one that writes."""
 
-import json
 from pathlib import Path
 from typing import Any
 
-from lab.journal import JOURNAL, JournalError
+from lab.journal import JOURNAL, JournalError, document_in
 
 MOST_BYTES = 8 * 2**20  # read at once
 
@@ -46,7 +45,7 @@ class Follower:
         whole = data[: data.rfind(b"\n") + 1]
         found: list[tuple[str, dict[str, Any]]] = []
         for line in whole.splitlines(keepends=True):
-            document = _parsed(line)
+            document = document_in(line)
             if document is None and found:
                 break
             self._offset += len(line)
@@ -55,11 +54,3 @@ class Follower:
                 raise JournalError(None, f"{self.path}: line {self._line} is damaged")
             found.append(document)
         return found
-
-
-def _parsed(line: bytes) -> tuple[str, dict[str, Any]] | None:
-    try:
-        entry = json.loads(line)
-        return str(entry["name"]), dict(entry["doc"])
-    except (ValueError, TypeError, KeyError):
-        return None

@@ -3,6 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
+LEARNING_STREAMS = ("learning", "epochs", "estimates")
+"""Streams whose numbers converge while a run goes on."""
+
 
 def learning_goal(start: Mapping[str, Any]) -> tuple[str, int] | None:
     """Return what a learning run counts, epochs or generations, and how many there will be; None for other runs."""

@@ -358,6 +358,15 @@ def _journal_error(what: str, error: OSError) -> JournalError:
     return JournalError(error.errno or errno.EIO, f"{what}: {reason}")
 
 
+def document_in(line: bytes) -> tuple[str, dict[str, Any]] | None:
+    """Return the ``(name, document)`` of a line of a journal; None if it is not whole, or damaged."""
+    try:
+        entry = json.loads(line)
+        return str(entry["name"]), dict(entry["doc"])
+    except (ValueError, TypeError, KeyError):
+        return None
+
+
 def read_lines(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     """Yield ``(name, document)`` of a journal as far as it was written.
 
@@ -373,10 +382,8 @@ def read_lines(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
         for number, line in enumerate(lines, start=1):
             if damaged:
                 raise JournalError(errno.EILSEQ, f"{path}: line {damaged} is damaged")
-            try:
-                entry = json.loads(line)
-                name, doc = entry["name"], dict(entry["doc"])
-            except (ValueError, TypeError, KeyError):
+            document = document_in(line)
+            if document is None:
                 damaged = number
-                continue
-            yield name, doc
+            else:
+                yield document

@@ -6,7 +6,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from importlib import resources
 from pathlib import Path
@@ -180,11 +180,11 @@ def _end(manager: "subprocess.Popen[bytes]", address: str) -> None:
         if ask(address, "status").get("manager_state") in ("executing_queue", "paused"):
             ask(address, "queue_stop")
             ask(address, "re_pause", option="immediate")
-            _wait_for(address, "paused")
+            _wait_until(address, lambda status: status["manager_state"] == "paused")
             ask(address, "re_abort")
-            _wait_for(address, "idle")
+            _wait_until(address, lambda status: status["manager_state"] == "idle")
         ask(address, "environment_close")
-        _wait_for_no_worker(address)
+        _wait_until(address, lambda status: not status.get("worker_environment_exists"))
         ask(address, "manager_stop", option="safe_off")
     with suppress(subprocess.TimeoutExpired):
         manager.wait(10)
@@ -193,13 +193,8 @@ def _end(manager: "subprocess.Popen[bytes]", address: str) -> None:
         manager.wait(10)
 
 
-def _wait_for(address: str, state: str) -> None:
+def _wait_until(address: str, reached: Callable[[dict[str, Any]], bool]) -> None:
+    """Wait until the status of the server is as it should be, a minute at most."""
     deadline = time.monotonic() + 60
-    while ask(address, "status")["manager_state"] != state and time.monotonic() < deadline:
-        threading.Event().wait(0.1)
-
-
-def _wait_for_no_worker(address: str) -> None:
-    deadline = time.monotonic() + 60
-    while ask(address, "status").get("worker_environment_exists") and time.monotonic() < deadline:
+    while not reached(ask(address, "status")) and time.monotonic() < deadline:
         threading.Event().wait(0.1)

@@ -14,7 +14,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from lab.goal import learning_goal
+from lab.goal import LEARNING_STREAMS, learning_goal
 
 PATIENCE = 2.0
 """Seconds that pass before waiting is worth a progress bar, and between plain lines."""
@@ -22,7 +22,6 @@ PATIENCE = 2.0
 _ROWS = 12
 _LONGEST_LIST = 12
 _WIDEST = 10_000
-_LEARNING_STREAMS = ("learning", "epochs", "estimates")
 
 
 class Unfailing:
@@ -139,7 +138,7 @@ class LearningTable:
 
     def describe(self, descriptor: Mapping[str, Any]) -> None:
         """Take the columns that a stream brings."""
-        if descriptor.get("name") not in _LEARNING_STREAMS:
+        if descriptor.get("name") not in LEARNING_STREAMS:
             return
         hinted = {field for hint in descriptor.get("hints", {}).values() for field in hint.get("fields", ())}
         for key, data_key in descriptor["data_keys"].items():

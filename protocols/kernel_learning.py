@@ -83,8 +83,12 @@ class Detection:
     @classmethod
     def recorded(cls, continued: Continuation) -> "Detection":
         """Return what a run that is continued has measured."""
-        keys = ("full", "full_standard_error", "dark", "dark_standard_error")
-        names = [key.replace("full", "full_probability").replace("dark", "dark_probability") for key in keys]
+        names = (
+            "full_probability",
+            "full_probability_standard_error",
+            "dark_probability",
+            "dark_probability_standard_error",
+        )
         return cls(*(continued.last(name, "calibration") for name in names))
 
     @property

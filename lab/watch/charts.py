@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lab.goal import LEARNING_STREAMS
 from lab.watch.series import MOST_COLUMNS, Series, Sheet
 
-LEARNING = ("learning", "epochs", "estimates")
 CONCLUDING = ("fit", "evaluation", "result", "calibration", "baselines", "stages")
 """Streams that say what came out or how it began; they have numbers, not curves."""
 
@@ -64,7 +64,7 @@ class Charts:
     def add(self, stream: str, event: Mapping[str, Any]) -> None:
         """Take one event, arrays in place."""
         data = event["data"]
-        if stream in LEARNING:
+        if stream in LEARNING_STREAMS:
             self._learn(stream, event["seq_num"], data)
         elif stream not in CONCLUDING:
             self._measure(stream, event["seq_num"], data)
@@ -146,7 +146,7 @@ class Charts:
 
     def _learning_charts(self) -> Iterator[Chart]:
         for quality, title in (("loss", "Loss"), ("error", "Error"), ("accuracy", "Accuracy")):
-            chosen = [c for c in self._curves.values() if c.stream in LEARNING and _quality(c.key) == quality]
+            chosen = [c for c in self._curves.values() if c.stream in LEARNING_STREAMS and _quality(c.key) == quality]
             if chosen:
                 yield self._chart(title, chosen, log=quality != "accuracy")
 
@@ -158,7 +158,7 @@ class Charts:
                 yield {**about, "map": {**table, "label": about["map"]["label"]}}
             yield self._lines[stream]
         for curve in self._curves.values():
-            if curve.stream not in LEARNING:
+            if curve.stream not in LEARNING_STREAMS:
                 yield self._chart(_words(curve.key).capitalize(), [curve], log=False)
 
     def _chart(self, title: str, curves: list[Curve], *, log: bool) -> Chart:
@@ -189,7 +189,7 @@ SMOOTHED_FROM = 60
 def _traces(curve: Curve, *, alone: bool) -> Iterator[dict[str, Any]]:
     x, y, error = curve.series.x, curve.series.y, curve.series.error
     name = _words(curve.key) if alone or curve.stream == "learning" else f"{_words(curve.key)} by epoch"
-    smoothed = curve.stream in LEARNING and len(x) >= SMOOTHED_FROM
+    smoothed = curve.stream in LEARNING_STREAMS and len(x) >= SMOOTHED_FROM
     yield {"name": name, "x": x, "y": y, "error": error if len(x) <= MOST_BARS else None, "faint": smoothed}
     if smoothed:
         window = max(10, len(x) // 40)

@@ -11,9 +11,10 @@ from lab.catalogue import Run
 from lab.device_states import read_states
 from lab.filelock import is_held
 from lab.follow import Follower
+from lab.goal import LEARNING_STREAMS
 from lab.journal import JOURNAL, JournalError
 from lab.stored_arrays import StoredArrays
-from lab.watch.charts import CONCLUDING, LEARNING, Charts
+from lab.watch.charts import CONCLUDING, Charts
 from lab.watch.progress import Progress
 from lab.watchdog import LOG as WATCHDOG_LOG
 
@@ -128,7 +129,7 @@ class RunState:
             "quiet": self._quiet(state, now),
             "progress": self._progress.view(state, now),
             "charts": self.charts.view(),
-            "numbers": self._table(LEARNING),
+            "numbers": self._table(LEARNING_STREAMS),
             "results": self._table(CONCLUDING),
             "devices": self._devices(),
             "messages": self._messages(state),
@@ -180,7 +181,7 @@ class RunState:
         self._events[stream] = number
         self._progress.note(stream, event)
         self._numbers[stream] = {key: value for key, value in data.items() if isinstance(value, (int, float))}
-        if stream not in (*LEARNING, *CONCLUDING):
+        if stream not in (*LEARNING_STREAMS, *CONCLUDING):
             try:
                 data = {key: arrays.value(value) for key, value in data.items()}
             except JournalError as error:
