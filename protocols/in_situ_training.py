@@ -127,7 +127,7 @@ class Progress:
         """Return where a training stood after its last recorded step."""
         step, tests = continued.steps, len(continued.column("epoch", "epochs"))
         return cls(
-            parameters=continued.last("parameters"),
+            parameters=_parameters(recipe.network, continued),
             optimiser=AdamState(step, continued.last("gradient_mean"), continued.last("gradient_square")),
             step=step,
             acquisitions=step * (2 if recipe.estimator == "factorised" else 1) + tests,
@@ -336,7 +336,6 @@ def _step(
         accuracy=accuracy,
         samples=progress.samples,
         board_seconds=progress.board_seconds,
-        parameters=progress.parameters,
         gradient_mean=progress.optimiser.first,
         gradient_square=progress.optimiser.second,
         **_arrays(recipe, progress.parameters),
@@ -406,6 +405,12 @@ def _run(board: Board, recipe: Recipe, progress: Progress, **settings: Any) -> P
 def _arrays(recipe: Recipe, parameters: Array) -> dict[str, Array]:
     program = program_arrays(recipe.network.program(parameters))
     return {**program, "readout": recipe.readout(parameters).weights}
+
+
+def _parameters(network: Network, continued: Continuation) -> Array:
+    """Return the vector of the parameters that the last step was recorded with, array by array."""
+    arrays = {name: continued.last(name) for name in ("couplings", "bias", "weights")}
+    return network.flatten(Gradient(**arrays), continued.last("readout") if network.outputs else ())
 
 
 def _evaluation(recipe: Recipe, parameters: Array, outputs: Array) -> dict[str, Any]:
