@@ -40,7 +40,9 @@ test: lint  ## everything CI runs: lint, then the whole suite, then the contract
 	@echo "== pytest: the contract on the datasheets"; $(BIN)/python -m pytest -q --station sim
 
 soak: $(VENV)/installed-dev  ## the long campaigns: kills, aborts and faults, for as long as they take
-	@echo "== pytest: the campaigns"; $(BIN)/python -m pytest -q -s -m soak
+	@echo "== pytest: faults of the wire"; $(BIN)/python -m pytest -q -s -m soak --timeout 7200
+	@echo "== pytest: plans ended anywhere"; LAB_ABORTS=every $(BIN)/python -m pytest -q tests/contract/test_aborts.py --timeout 3600
+	@echo "== pytest: the wire under stress"; WIRE_EXAMPLES=300 $(BIN)/python -m pytest -q tests/drivers/test_wire_stress.py --timeout 3600
 
 benchmark: $(VENV)/installed-dev  ## time the parts against their contenders
 	@for script in $$(grep -l __main__ benchmarks/*.py); do echo "== $$script"; $(BIN)/python $$script || exit 1; done

@@ -1,5 +1,6 @@
 """The station under test: the twin by default, any other with `pytest --station NAME|FILE`."""
 
+import inspect
 import socket
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
+import protocols
 from lab import make_run_engine, open_station
 from lab.catalogue import Catalogue
 from lab.station import Station
@@ -77,6 +79,20 @@ def computes(station: Station) -> None:
 @pytest.fixture
 def run_engine(station: Station, tmp_path: Path):
     return make_run_engine(station, directory=tmp_path)
+
+
+@pytest.fixture(scope="session")
+def short_plan() -> Callable[[str, Station], Any]:
+    """Make a short run of a plan on the devices of a station that its arguments are named after."""
+
+    def make(name, station):
+        plan = getattr(protocols, name)
+        parameters = inspect.signature(plan).parameters
+        devices = [station[each.name] for each in parameters.values() if each.kind is each.POSITIONAL_OR_KEYWORD]
+        seed = {"seed": 7} if "seed" in parameters else {}
+        return plan(*devices, **sys.modules[plan.__module__].EXAMPLES[name], **seed)
+
+    return make
 
 
 class Session(NamedTuple):

@@ -8,6 +8,7 @@ from itertools import cycle
 
 import numpy as np
 import pytest
+from bluesky.preprocessors import msg_mutator
 from bluesky.utils import FailedStatus, Msg, RunEngineInterrupted, TransitionError
 
 import protocols
@@ -27,14 +28,6 @@ PLANS = tuple(
 
 class PulledPlugError(RuntimeError):
     """What a plan meets in the middle of its work."""
-
-
-def messages(name, station):
-    plan = getattr(protocols, name)
-    parameters = inspect.signature(plan).parameters.values()
-    devices = [station[each.name] for each in parameters if each.kind is each.POSITIONAL_OR_KEYWORD]
-    seed = {"seed": 7} if "seed" in inspect.signature(plan).parameters else {}
-    return plan(*devices, **sys.modules[plan.__module__].EXAMPLES[name], **seed)
 
 
 def met(plan, index, way):
@@ -61,27 +54,24 @@ def end(engine, plan, index, way):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", PLANS if EVERY else KINDS)
-def test_ending_a_plan_at_any_message_leaves_every_output_at_its_safe_value(name, station, computes, tmp_path, capsys):
+def test_ending_a_plan_at_any_message_leaves_every_output_at_its_safe_value(
+    name, station, computes, tmp_path, capsys, short_plan
+):
     engine = make_run_engine(station, directory=tmp_path)
-    count = 0
-
-    def counting(_):
-        nonlocal count
-        count += 1
-
-    engine.msg_hook = counting
-    engine(messages(name, station))
-    engine.msg_hook = None
-    indices = np.unique(np.linspace(0, count - 1, INDICES).astype(int))
+    own: list[Msg] = []
+    engine(msg_mutator(short_plan(name, station), lambda msg: own.append(msg) or msg))
+    indices = np.unique(np.linspace(0, len(own) - 1, INDICES).astype(int))
     ways = cycle([WAYS] if EVERY else [[way] for way in WAYS])
     ended = 0
     for index in indices.tolist():
         for way in next(ways):
-            end(engine, messages(name, station), index, way)
+            end(engine, short_plan(name, station), index, way)
             assert engine.state == "idle"
             moved = [device.name for device in station.values() if not device.at_rest]
             assert not moved, (way, index)
             ended += 1
     if EVERY:
         with capsys.disabled():
-            sys.stdout.write(f"{name}: {count} messages, ended at {len(indices)}, {ended} times; every output safe\n")
+            sys.stdout.write(
+                f"{name}: {len(own)} messages, ended at {len(indices)}, {ended} times; every output safe\n"
+            )

@@ -1,7 +1,6 @@
 """A plan refuses what its devices do not take, before its first message and before anything is sent."""
 
 import inspect
-import sys
 
 import numpy as np
 import pytest
@@ -27,15 +26,7 @@ CHOSEN_ON_THE_WAY = {
 """Settings that a plan works out while it runs, as every noise seed; they meet their limits when they are set."""
 
 
-def messages(name, station):
-    plan = getattr(protocols, name)
-    parameters = inspect.signature(plan).parameters.values()
-    devices = [station[each.name] for each in parameters if each.kind is each.POSITIONAL_OR_KEYWORD]
-    seed = {"seed": 7} if "seed" in inspect.signature(plan).parameters else {}
-    return plan(*devices, **sys.modules[plan.__module__].EXAMPLES[name], **seed)
-
-
-def settings_of(name, station, run_engine):
+def settings_of(name, station, run_engine, short_plan):
     """The numbers with limits that a short run of a plan sets: the signal, and the largest value."""
     largest = {}
 
@@ -48,21 +39,23 @@ def settings_of(name, station, run_engine):
                 largest[signal] = max(largest.get(signal, -np.inf), float(value))
 
     run_engine.msg_hook = note
-    run_engine(messages(name, station))
+    run_engine(short_plan(name, station))
     run_engine.msg_hook = None
     return largest
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", PLANS)
-def test_a_setting_beyond_its_limit_is_refused_before_the_first_message(name, station, run_engine, computes):
-    for signal, value in settings_of(name, station, run_engine).items():
+def test_a_setting_beyond_its_limit_is_refused_before_the_first_message(
+    name, station, run_engine, computes, short_plan
+):
+    for signal, value in settings_of(name, station, run_engine, short_plan).items():
         low, high = signal.limits
         if value <= low or signal.name.endswith("_seed") or signal.name in CHOSEN_ON_THE_WAY.get(name, ()):
             continue
         signal.limits = (low, (low + value) / 2)
         with pytest.raises(ArgumentError, match=signal.name):
-            next(messages(name, station))
+            next(short_plan(name, station))
         signal.limits = (low, high)
 
 
