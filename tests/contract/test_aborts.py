@@ -73,5 +73,5 @@ def test_ending_a_plan_at_any_message_leaves_every_output_at_its_safe_value(
     if EVERY:
         with capsys.disabled():
             sys.stdout.write(
-                f"{name}: {len(own)} messages, ended at {len(indices)}, {ended} times; every output safe\n"
+                f"{name}: {len(own)} messages, ended at {len(indices)}, {ended} times: safe\n"
             )
