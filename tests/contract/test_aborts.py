@@ -72,6 +72,4 @@ def test_ending_a_plan_at_any_message_leaves_every_output_at_its_safe_value(
             ended += 1
     if EVERY:
         with capsys.disabled():
-            sys.stdout.write(
-                f"{name}: {len(own)} messages, ended at {len(indices)}, {ended} times: safe\n"
-            )
+            sys.stdout.write(f"{name}: {len(own)} messages, ended at {len(indices)}, {ended} times: safe\n")
