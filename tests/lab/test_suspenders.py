@@ -68,7 +68,7 @@ def test_a_plan_waits_while_the_board_is_too_warm_says_why_and_ends_with_the_sam
         in capsys.readouterr().out
     )
     assert heated.state == undisturbed.state == "success"
-    for key in ("parameters", "loss"):
+    for key in ("couplings", "bias", "weights", "readout", "loss"):
         first, second = (run.read("learning")[key].values for run in (undisturbed, heated))
         np.testing.assert_array_equal(first, second)
 
