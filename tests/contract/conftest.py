@@ -16,8 +16,10 @@ import pytest
 import protocols
 from lab import make_run_engine, open_station
 from lab.catalogue import Catalogue
+from lab.run_engine import LabRunEngine
 from lab.station import Station
 from lab.station_file import read_station
+from protocols.stored_run import StoredRun
 
 
 @pytest.fixture(scope="session")
@@ -77,22 +79,50 @@ def computes(station: Station) -> None:
 
 
 @pytest.fixture
+def datasheets(station: Station) -> None:
+    """Skip where anything else answers."""
+    if station.mode != "sim":
+        pytest.skip("this station computes")
+
+
+@pytest.fixture
 def run_engine(station: Station, tmp_path: Path):
     return make_run_engine(station, directory=tmp_path)
 
 
+def _takes_stored_run(name: str) -> list[str]:
+    """The arguments of a plan that are runs with a trained program."""
+    return [key for key, kind in inspect.get_annotations(getattr(protocols, name)).items() if kind is StoredRun]
+
+
 @pytest.fixture(scope="session")
-def short_plan() -> Callable[[str, Station], Any]:
+def short_plan() -> Callable[..., Any]:
     """Make a short run of a plan on the devices of a station that its arguments are named after."""
 
-    def make(name, station):
+    def make(name, station, stored=None):
         plan = getattr(protocols, name)
         parameters = inspect.signature(plan).parameters
         devices = [station[each.name] for each in parameters.values() if each.kind is each.POSITIONAL_OR_KEYWORD]
         seed = {"seed": 7} if "seed" in parameters else {}
-        return plan(*devices, **sys.modules[plan.__module__].EXAMPLES[name], **seed)
+        arguments = sys.modules[plan.__module__].EXAMPLES[name] | dict.fromkeys(_takes_stored_run(name), stored)
+        return plan(*devices, **arguments, **seed)
 
     return make
+
+
+@pytest.fixture
+def stored(
+    request: pytest.FixtureRequest, station: Station, run_engine: LabRunEngine, tmp_path: Path, short_plan
+) -> StoredRun | None:
+    """A run that holds a trained program, where the plan under test asks for one."""
+    if not _takes_stored_run(request.getfixturevalue("name")):
+        return None
+    if station.mode == "sim":
+        pytest.skip("no plan leaves a trained program on datasheets")
+    run_engine(short_plan("train_genetic", station))
+    run = Catalogue(tmp_path).find("last")
+    last = run.read("evaluation").isel(event=-1)
+    return StoredRun.from_event(run.start, {str(key): last[key].values for key in last})
 
 
 class Session(NamedTuple):
