@@ -65,6 +65,13 @@ class DriverSignal(Signal):
         As of `ophyd.Signal`.
     """
 
+    errors: tuple[int, ...] = ()
+    """Errors by which the instrument reports that the signal is not as it must be."""
+    clearing = ""
+    """The driver's method that clears what has latched, once it may be cleared; empty where nothing latches."""
+    of_last_run = False
+    """Whether only another run can tell that the signal has changed."""
+
     def __init__(
         self,
         *,

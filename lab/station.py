@@ -446,9 +446,11 @@ def _check_suspenders(definition: StationDefinition, devices: Mapping[str, "Devi
 
     for name, table in definition.tables.suspenders.items():
         try:
-            watched_signal(devices, table.signal)
+            signal = watched_signal(devices, table.signal)
         except LookupError as error:
             raise definition.error(f"suspenders.{name}.signal", str(error)) from error
+        if table.clear and not signal.clearing:
+            raise definition.error(f"suspenders.{name}.clear", f"nothing of {table.signal} latches")
 
 
 def _quietly(close: Callable[[], object]) -> None:

@@ -356,6 +356,7 @@ class SuspenderTable(Table):
     )
     poll: Annotated[float, _within("s", 1e-3, 3600, "1 ms to 1 h")] = 1.0
     resume_after: Annotated[float, _within("s", 0, 86400, "0 s to 1 d")] = 0.0
+    clear: bool = Field(default=False, description="clear what has latched on the instrument once it may be cleared")
 
 
 def _fault_rate(value: object) -> float | None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
+import math
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor, wait
 from contextlib import suppress
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from ophyd import Device, Staged
 from ophyd.status import StatusBase
@@ -32,12 +33,28 @@ GLANCE = 2.0
 """Seconds that an instrument may be away while it is only asked something."""
 FIRST_DELAY, LONGEST_DELAY, SAY_INTERVAL = 0.05, 2.0, 5.0
 """Seconds between two attempts to reach an instrument, twice as many after each, and between two lines about it."""
+SAY_AGAIN = 60.0
+"""Seconds between two lines about a condition that is waited for."""
 PATIENCE = 60.0
 """Seconds that what is under way is given to end before a device is made safe once more."""
 
 
 class AcquisitionStoppedError(RuntimeError):
     """An acquisition that was stopped before its end; it has no results."""
+
+
+class Condition(Protocol):
+    """What instruments must be like, which the operator is willing to wait for, see `lab.suspenders`."""
+
+    message: str
+    interval: float
+    resume_after: float
+
+    def explains(self, error: BaseException) -> bool:
+        """Whether an error says that it is not so."""
+
+    def met(self) -> bool:
+        """Whether it is so now, or only what is done next can tell."""
 
 
 class DriverDevice(Device):
@@ -62,6 +79,8 @@ class DriverDevice(Device):
         Set when what is acquired is to end.
     say : callable
         Tells the operator a line, by default the log.
+    conditions : sequence of Condition
+        What is waited for, however long, when the instruments report that it is not so; then work is repeated.
     wanted : dict
         What signals were set to, by their names, the latest last.
     troubles : collections.Counter
@@ -77,6 +96,7 @@ class DriverDevice(Device):
         self._failure: BaseException | None = None
         self.say: Callable[[str], None] = log.warning
         self.troubles: Counter[str] = Counter()
+        self.conditions: Sequence[Condition] = ()
         self.wanted: dict[str, Any] = {}
         self._sessions: dict[Any, int] = {}
         self.stopped = threading.Event()
@@ -136,6 +156,8 @@ class DriverDevice(Device):
     def persist(self, work: Callable[[], Result]) -> Result:
         """Do `work` on the device's thread, and again when something goes wrong on the wire, once all is well there.
 
+        So it is where instruments report that a condition is not met that the operator is willing to wait for.
+
         Work is repeated whole, so it must be of a kind that may be: settings are absolute, and an acquisition begins
         anew. What is still under way is ended before, and what a new session may have lost is put back.
 
@@ -157,7 +179,32 @@ class DriverDevice(Device):
                 self._make_ready()
             return work()
 
-        return self._persist(whole, self.patience, self._make_ready)
+        said = -math.inf
+        while True:
+            try:
+                return self._persist(whole, self.patience, self._make_ready)
+            except InstrumentError as error:
+                condition = self._explaining(error)
+                if condition is None:
+                    raise
+                if time.monotonic() - said > SAY_AGAIN:
+                    said = time.monotonic()
+                    self.say(f"{error}; {condition.message}")
+                self._wait_for_condition(condition)
+
+    def _explaining(self, error: BaseException) -> Condition | None:
+        return next((condition for condition in self.conditions if condition.explains(error)), None)
+
+    def _wait_for_condition(self, condition: Condition) -> None:
+        """Wait until a condition is met; what instruments have may be lost by then."""
+        self._sessions = dict.fromkeys(self.instruments(), 0)
+        while True:
+            if self.stopped.wait(condition.interval):
+                self.go_on()
+            if condition.met():
+                break
+        if self.stopped.wait(condition.resume_after):
+            self.go_on()
 
     def glance(self, work: Callable[[], Result]) -> Result:
         """Ask instruments something on any thread, and once more when something goes wrong on the wire.
