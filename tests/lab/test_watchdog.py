@@ -6,24 +6,44 @@ import subprocess
 import sys
 import threading
 from contextlib import contextmanager
+from importlib import resources
 
+import numpy as np
 import pytest
 
 from lab import open_station
+from lab.catalogue import Catalogue
 from lab.station import serve_bench
 from lab.station_file import read_station
 from lab.watchdog import LOG, Watch, leave_safe
 
-TRAINING = ["run", "train_in_situ", "--task", "xor", "--epochs", "1000000", "--no-figure"]
+TRAINING = ["train_in_situ", "--task", "xor", "--epochs", "1000000"]
+SLEW = 0.5
 
 
 @pytest.fixture(scope="module")
-def board():
+def server():
+    """The benches of the twin, served."""
+    with serve_bench("twin", port=0) as serving:
+        serving.bench.warm_up()
+        yield serving
+
+
+@pytest.fixture(scope="module")
+def board(server):
     """Where a simulated board is served, and the board itself."""
-    with serve_bench("twin", port=0) as server:
-        server.bench.warm_up()
-        host, port = server.addresses["TCPIP0::board::5025::SOCKET"]
-        yield f"TCPIP0::{host}::{port}::SOCKET", server.bench.instruments["TCPIP0::board::5025::SOCKET"]
+    host, port = server.addresses["TCPIP0::board::5025::SOCKET"]
+    return f"TCPIP0::{host}::{port}::SOCKET", server.bench.instruments["TCPIP0::board::5025::SOCKET"]
+
+
+@pytest.fixture
+def whole_station(server, tmp_path):
+    """The file of a station with everything that is served, whose gates are slow."""
+    text = (resources.files("lab") / "stations" / "tcp.toml").read_text().replace('"20 V/s"', f'"{SLEW} V/s"')
+    served = iter(server.addresses.values())
+    path = tmp_path / "whole.toml"
+    path.write_text(re.sub(r"127\.0\.0\.1::\d+", lambda _: "{}::{}".format(*next(served)), text))
+    return path
 
 
 @pytest.fixture
@@ -53,14 +73,29 @@ def wait_until(condition, seconds=60.0):
 
 
 @contextmanager
-def training(station_path, runs):
+def running(station_path, runs, plan, stdin=subprocess.DEVNULL):
     """`lab run` in a process of its own, at work."""
-    command = [sys.executable, "-m", "lab", *TRAINING, "--station", str(station_path), "--directory", str(runs)]
-    with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, start_new_session=True) as run:
+    command = [sys.executable, "-m", "lab", "run", *plan, "--no-figure", "--station", str(station_path)]
+    with subprocess.Popen(
+        [*command, "--directory", str(runs)], stdin=stdin, stdout=subprocess.DEVNULL, start_new_session=True
+    ) as run:
         try:
             yield run
         finally:
             run.kill()
+
+
+def killed(run):
+    os.killpg(run.pid, signal.SIGKILL)
+    run.wait(20)
+
+
+def said_in(runs, lines=2):
+    """What a watchdog wrote, once it has."""
+    (directory,) = runs.iterdir()
+    log = directory / LOG
+    wait_until(lambda: log.exists() and len(log.read_text().splitlines()) == lines)
+    return log.read_text().splitlines()
 
 
 def steps(runs):
@@ -71,15 +106,12 @@ def steps(runs):
 def test_the_outputs_of_a_process_that_is_killed_are_made_safe_and_the_run_says_so(board, station_path, tmp_path):
     _, instrument = board
     runs = tmp_path / "runs"
-    with training(station_path, runs) as run:
+    with running(station_path, runs, TRAINING) as run:
         wait_until(lambda: steps(runs) > 3)
         assert instrument.outputs_on
-        os.killpg(run.pid, signal.SIGKILL)
-        run.wait(20)
+        killed(run)
         wait_until(lambda: not instrument.outputs_on)
-    log = next(runs.iterdir()) / LOG
-    wait_until(lambda: log.exists() and len(log.read_text().splitlines()) == 2)
-    first, second = log.read_text().splitlines()
+    first, second = said_in(runs)
     assert f"process {run.pid} ended without leaving board of station served safe" in first
     assert re.search(r"UTC  board: run aborted, noise off, outputs off$", second)
     with open_station(station_path) as station:
@@ -87,11 +119,80 @@ def test_the_outputs_of_a_process_that_is_killed_are_made_safe_and_the_run_says_
 
 
 @pytest.mark.slow
+def test_the_gates_of_a_process_that_is_killed_are_ramped_home_no_faster_than_they_may_move(
+    server, whole_station, tmp_path
+):
+    dac, runs, path = server.bench.instruments["TCPIP0::qdac::5025::SOCKET"], tmp_path / "runs", []
+
+    def look():
+        now = dac.clock.now()
+        path.append((now, dac.output(1).programmed(now)))
+        return path[-1][1]
+
+    plan = ["pinch_off", "--start", "0.3", "--stop", "0.9", "--points", "400", "--settling-time", "0.005"]
+    with running(whole_station, runs, plan) as run:
+        wait_until(lambda: look() > 0.5)
+        killed(run)
+        wait_until(lambda: abs(look()) < 1e-6)
+    _, second = said_in(runs)
+    assert re.search(r"UTC  dot: measurement ended, bias off, excitation .*, gates at their safe voltages$", second)
+    times, volts = np.array(path).T
+    slopes = np.diff(volts) / np.diff(times)
+    assert np.abs(slopes).max() < 1.01 * SLEW
+    with open_station(whole_station, devices=["dot"]) as station:
+        assert station["dot"].at_rest
+
+
+@pytest.mark.slow
+def test_the_pulses_of_a_process_that_is_killed_are_switched_off(server, whole_station, tmp_path):
+    runs = tmp_path / "runs"
+    with open_station(whole_station, devices=["photon"]) as station:
+        assert station["photon"].at_rest
+    with running(whole_station, runs, ["photon_kernel", "--vectors", "30", "--shots", "100000"]) as run:
+        wait_until(lambda: any(b'"name":"event"' in path.read_bytes() for path in runs.glob("*/journal.jsonl")))
+        killed(run)
+        _, second = said_in(runs)
+    assert second.endswith("photon: counting ended, pulses off")
+    with open_station(whole_station, devices=["photon"]) as station:
+        assert station["photon"].at_rest
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
+def test_the_outputs_of_a_paused_run_are_made_safe_when_it_is_killed(board, station_path, tmp_path):
+    _, instrument = board
+    runs = tmp_path / "runs"
+    with running(station_path, runs, TRAINING, stdin=subprocess.PIPE) as run:
+        wait_until(lambda: steps(runs) > 3)
+        run.send_signal(signal.SIGINT)
+        (states,) = runs.glob("*/devices.json")
+        wait_until(lambda: json.loads(states.read_text())["engine"] == "paused")
+        assert instrument.outputs_on
+        killed(run)
+        wait_until(lambda: not instrument.outputs_on)
+
+
+@pytest.mark.slow
+def test_a_killed_run_that_is_resumed_at_once_has_its_instruments_to_itself(board, station_path, tmp_path):
+    _, instrument = board
+    runs = tmp_path / "runs"
+    plan = [*TRAINING[:3], "--epochs", "200"]
+    with running(station_path, runs, plan) as run:
+        wait_until(lambda: steps(runs) > 20)
+        killed(run)
+        resume = [sys.executable, "-m", "lab", "resume", "last", "--no-figure", "--directory", str(runs)]
+        done = subprocess.run(resume, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert [each.state for each in Catalogue(runs)] == ["cut", "success"]
+    assert not instrument.outputs_on
+
+
+@pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
 def test_a_run_that_ends_by_a_signal_makes_itself_safe_and_leaves_no_watchdog(board, station_path, tmp_path):
     _, instrument = board
     runs = tmp_path / "runs"
-    with training(station_path, runs) as run:
+    with running(station_path, runs, TRAINING) as run:
         wait_until(lambda: steps(runs) > 3)
         run.send_signal(signal.SIGTERM)
         run.wait(60)
