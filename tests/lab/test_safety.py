@@ -13,6 +13,7 @@ from lab import open_station
 from lab.catalogue import Catalogue
 from lab.cli import main
 from lab.station_file import StationError
+from sim_devices.scpi import ScpiError
 
 
 @pytest.fixture(scope="module")
@@ -95,6 +96,26 @@ def test_an_open_interlock_stops_a_run_within_one_acquisition(make_engine, tmp_p
     run = Catalogue(engine.journal.directory).find("last")
     assert run.state == "fail"
     assert run.read("learning").sizes["event"] == 3
+
+
+def test_an_error_event_of_the_dac_stops_a_run_within_one_acquisition(make_engine):
+    with open_station("twin", seed=1, devices=["dot"]) as twin:
+        dac = twin.bench.instruments["TCPIP0::qdac::5025::SOCKET"]
+        engine = make_engine(station=twin)
+
+        def beyond(name, document):
+            if name == "event" and document["seq_num"] == 3:
+                dac.report(ScpiError(-222, "channel 2 is over its limit"))
+
+        engine.subscribe(beyond)
+        with pytest.raises(FailedStatus) as failure:
+            engine(protocols.charge_stability(twin["dot"], points=(31, 11)))
+        assert "channel 2 is over its limit" in str(failure.value.__cause__)
+        assert twin["dot"].at_rest
+    run = Catalogue(engine.journal.directory).find("last")
+    assert run.state == "fail"
+    (stream,) = run.streams
+    assert run.read(stream).sizes["event"] == 3
 
 
 def test_an_exception_in_a_subscriber_leaves_the_outputs_safe(make_engine):
