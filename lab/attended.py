@@ -2,12 +2,12 @@
 
 import contextlib
 import signal
+import socket
 import sys
 import threading
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping
 from functools import partial
-from queue import SimpleQueue
 from types import FrameType
 from typing import Any, Self
 
@@ -18,6 +18,8 @@ from lab.outcome import Outcome
 
 Say = Callable[[str], None]
 
+LOOK = 0.2
+"""Seconds between two looks at whether there was a signal."""
 ENDS = (signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else []))
 """Signals by which a system, or the closing of a terminal, ends a program."""
 
@@ -26,8 +28,9 @@ class Interrupts:
     """Turn signals into requests to a run engine while the main thread waits for it.
 
     The first Ctrl-C asks for a pause at the next checkpoint, the second aborts; SIGTERM and SIGHUP abort. An abort is
-    asked for once only, so that nothing interrupts the cleanup of a plan. The requests are made by a thread of their
-    own because a signal handler may run while the main thread holds a lock of the engine.
+    asked for once only, so that nothing interrupts the cleanup of a plan. A thread of its own hears of the signals and
+    makes the requests: the main thread may hold a lock of the engine, and does not wake up for a signal that the system
+    hands to another thread, as it does after a stop by Ctrl-Z.
 
     Parameters
     ----------
@@ -44,34 +47,40 @@ class Interrupts:
         self._say = say
         self._pausing = False
         self._aborting = aborting
-        self._requests: SimpleQueue[str | None] = SimpleQueue()
+        self._heard, self._ear = socket.socketpair()
+        self._ear.setblocking(False)
         self._thread = threading.Thread(target=self._serve, name="interrupts", daemon=True)
-        self._handling = _handling(self._handle)
+        self._handling = _handling(lambda _number, _frame: None)
 
     def __enter__(self) -> Self:
         self._thread.start()
+        self._former = signal.set_wakeup_fd(self._ear.fileno(), warn_on_full_buffer=False) if _in_main_thread() else -1
         self._handling.__enter__()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._handling.__exit__(None, None, None)
-        self._requests.put(None)
+        if _in_main_thread():
+            signal.set_wakeup_fd(self._former)
+        self._ear.close()
         self._thread.join()
-
-    def _handle(self, number: int, _frame: FrameType | None) -> None:
-        if self._aborting:
-            self._requests.put("aborting")
-        elif number in ENDS or self._pausing:
-            self._aborting = True
-            self._requests.put("abort")
-        else:
-            self._pausing = True
-            self._requests.put("pause")
+        self._heard.close()
 
     def _serve(self) -> None:
-        for request in iter(self._requests.get, None):
-            with contextlib.suppress(TransitionError, RuntimeError):
-                self._obey(request)
+        """Make the request that each signal stands for, until there are no more to come."""
+        while heard := self._heard.recv(1):
+            if heard[0] in (signal.SIGINT, *ENDS):
+                with contextlib.suppress(TransitionError, RuntimeError):
+                    self._obey(self._request(heard[0]))
+
+    def _request(self, number: int) -> str:
+        if self._aborting:
+            return "aborting"
+        if number in ENDS or self._pausing:
+            self._aborting = True
+            return "abort"
+        self._pausing = True
+        return "pause"
 
     def _obey(self, request: str) -> None:
         if request == "pause":
@@ -91,16 +100,28 @@ def terminable() -> Iterator[None]:
         yield
 
 
+def wait_for_interrupt() -> None:
+    """Wait until a signal ends the program, within `terminable`."""
+    never = threading.Event()
+    with contextlib.suppress(KeyboardInterrupt):
+        while not never.wait(LOOK):  # without an end the wait would go on if another thread received the signal
+            pass
+
+
 def ignore_ends() -> None:
     """Let nothing interrupt what closes, until the enclosing `terminable` is left."""
     for number in (signal.SIGINT, *ENDS):
         signal.signal(number, signal.SIG_IGN)
 
 
+def _in_main_thread() -> bool:
+    return threading.current_thread() is threading.main_thread()
+
+
 @contextlib.contextmanager
 def _handling(handler: Callable[[int, FrameType | None], Any]) -> Iterator[None]:
     """Handle signals where Python lets us: in the main thread. What `nohup` ignores stays ignored."""
-    if threading.current_thread() is not threading.main_thread():
+    if not _in_main_thread():
         yield
         return
     ends = [number for number in ENDS if signal.getsignal(number) is not signal.SIG_IGN]

@@ -226,7 +226,7 @@ def serve(
     station: str, address: str, port: int, seed: int, compute: str | None, faults: "Sequence[tuple[str, float | None]]"
 ) -> None:
     """Serve simulated instruments on TCP until Ctrl-C."""
-    from lab.attended import terminable
+    from lab.attended import terminable, wait_for_interrupt
     from lab.station import serve_bench
 
     bench = serve_bench(station, address=address, port=port, seed=seed, compute=compute, faults=dict(faults))
@@ -236,17 +236,8 @@ def serve(
         for name, (host, number) in server.addresses.items():
             click.echo(f"{name} is at {host}:{number}")
         sys.stdout.flush()
-        _wait_for_interrupt()
+        wait_for_interrupt()
     say("stopped")
-
-
-def _wait_for_interrupt() -> None:
-    import threading
-
-    try:
-        threading.Event().wait()
-    except KeyboardInterrupt:
-        return
 
 
 serve.params.append(fault_option())

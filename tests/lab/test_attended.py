@@ -89,6 +89,21 @@ def test_a_run_that_ends_hands_over_what_the_plan_returned(engine, said):
     assert said == []
 
 
+@pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
+def test_a_signal_that_the_system_hands_to_another_thread_aborts_too(engine, said):
+    outcome, done = run(engine, said, {2: lambda: signal.pthread_kill(threading.get_ident(), signal.SIGTERM)})
+    assert outcome.exit_status == "abort"
+    assert done[-1] < 6
+
+
+def test_signals_that_others_handle_ask_for_nothing(engine, said):
+    former = signal.signal(signal.SIGUSR1, lambda _number, _frame: None)
+    outcome, _ = run(engine, said, {2: lambda: os.kill(os.getpid(), signal.SIGUSR1)}, steps=4)
+    signal.signal(signal.SIGUSR1, former)
+    assert outcome.exit_status == "success"
+    assert said == []
+
+
 def test_ctrl_c_pauses_at_a_checkpoint_and_enter_goes_on(engine, said, monkeypatch):
     monkeypatch.setattr(sys, "stdin", io.StringIO("\n"))
     outcome, done = run(engine, said, {2: interrupt}, steps=6)

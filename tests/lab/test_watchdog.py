@@ -189,12 +189,14 @@ def test_a_killed_run_that_is_resumed_at_once_has_its_instruments_to_itself(boar
 
 @pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
-def test_a_run_that_ends_by_a_signal_makes_itself_safe_and_leaves_no_watchdog(board, station_path, tmp_path):
+@pytest.mark.parametrize("signals", ["SIGTERM", "SIGSTOP SIGTERM SIGCONT"])
+def test_a_run_that_ends_by_a_signal_makes_itself_safe_and_leaves_no_watchdog(board, station_path, tmp_path, signals):
     _, instrument = board
     runs = tmp_path / "runs"
     with running(station_path, runs, TRAINING) as run:
         wait_until(lambda: steps(runs) > 3)
-        run.send_signal(signal.SIGTERM)
+        for name in signals.split():
+            run.send_signal(getattr(signal, name))
         run.wait(60)
     assert not instrument.outputs_on
     directory = next(runs.iterdir())
