@@ -28,7 +28,7 @@ MOST_REPEATS = 8
 TRANSIENT = (-310, -350, *range(-365, -359))
 """Errors that say nothing about what was asked for: a fault within the instrument, a full queue, its communication."""
 SAFETY_PATIENCE = 10.0
-"""Seconds after which a step of safety that fails on the wire is not begun again; others wait for their turn."""
+"""Seconds for which a step of safety that fails on the wire is tried again; the steps after it are tried once then."""
 GLANCE = 2.0
 """Seconds that an instrument may be away while it is only asked something."""
 FIRST_DELAY, LONGEST_DELAY, SAY_INTERVAL = 0.05, 2.0, 5.0
@@ -385,7 +385,7 @@ class DriverDevice(Device):
         """End an acquisition now; its status fails."""
         super().stop(success=success)
         self.stopped.set()
-        self._insist(self.safety_steps()[0][1])
+        self._insist(self.safety_steps()[0][1], SAFETY_PATIENCE)
 
     def safe(self) -> list[str]:
         """Leave the device safe, and return what was done.
@@ -401,37 +401,39 @@ class DriverDevice(Device):
         """
         self.stopped.set()
         under_way = [work for work in tuple(self._unfinished) if not work.cancel()]
-        done, failures = self._take_safety_steps()
+        done, failures = self._take_safety_steps(SAFETY_PATIENCE)
         if under_way:
             wait(under_way, PATIENCE)
-            done, failures = self._take_safety_steps()
+            done, failures = self._take_safety_steps(0.0 if failures else SAFETY_PATIENCE)
         if failures:
             raise ExceptionGroup(f"{self.name} could not be made safe", failures)
         return done
 
-    def _take_safety_steps(self) -> tuple[list[str], list[Exception]]:
+    def _take_safety_steps(self, patience: float) -> tuple[list[str], list[Exception]]:
         """Take every step; return what was done and what failed."""
         done: list[str] = []
         failures: list[Exception] = []
         for what, step in self.safety_steps():
             try:
-                self._insist(step)
+                self._insist(step, patience)
             except Exception as error:  # noqa: BLE001
+                patience = 0.0
                 error.add_note(f"{self.name}: {what}")
                 failures.append(error)
             else:
                 done.append(what)
         return done, failures
 
-    def _insist(self, step: Callable[[], Any]) -> None:
+    def _insist(self, step: Callable[[], Any], patience: float) -> None:
         """Take a step of safety, and again, over a new session if need be, when something goes wrong on the wire."""
-        deadline = time.monotonic() + SAFETY_PATIENCE
+        deadline = math.inf
         for _ in range(MOST_REPEATS):
             try:
                 step()
                 return
             except Exception as error:
-                if not _may_pass(error) or time.monotonic() > deadline:
+                deadline = min(deadline, time.monotonic() + patience)
+                if not _may_pass(error) or time.monotonic() >= deadline:
                     raise
                 for instrument in self.instruments():
                     with suppress(*TROUBLES):
