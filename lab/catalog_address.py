@@ -6,12 +6,15 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from lab.station_tables import CatalogTable
 
 LOG = "catalog.log"
 URI_VARIABLE = "LAB_CATALOG"
 KEY_VARIABLE = "TILED_API_KEY"
+_senders: list[subprocess.Popen[bytes]] = []
+"""Processes that were started and may still send; that one has ended is seen when the next is started."""
 
 
 class CatalogError(ConnectionError):
@@ -63,7 +66,12 @@ def send_in_background(address: CatalogAddress, directory: Path) -> None:
     command = [sys.executable, "-m", "lab", "catalog", "sync", "--to", address.uri, "--directory", str(directory)]
     if address.key_file is not None:
         command += ["--key-file", str(address.key_file)]
+    _senders[:] = [sender for sender in _senders if sender.poll() is None]
     with contextlib.suppress(OSError), (directory / LOG).open("ab") as log:
-        subprocess.Popen(
-            [*command, "--patient"], stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
-        )
+        options: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": log, "stderr": log}
+        _senders.append(subprocess.Popen([*command, "--patient"], **options, start_new_session=True))
+
+
+def reason(error: BaseException) -> str:
+    """Return the first line of what an error says, or its name."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]

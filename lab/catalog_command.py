@@ -32,7 +32,11 @@ def catalog() -> None:
     show_default=True,
     help="Where the server keeps its database, its data and its key.",
 )
-@click.option("--database", help="Database of the server, such as postgresql://HOST/NAME.  [default: SQLite in STORE]")
+@click.option(
+    "--database",
+    help="PostgreSQL database of the server, postgresql://USER@HOST:PORT/NAME; its password is best kept in ~/.pgpass "
+    "or $PGPASSWORD.  [default: SQLite in STORE]",
+)
 @click.option("--address", default="127.0.0.1", show_default=True, help="Address of this machine to listen at.")
 @click.option("--port", type=Integer(1, 65535), default=8000, show_default=True, help="Port to listen at.")
 def serve(store: Path, database: str | None, address: str, port: int) -> None:
@@ -57,7 +61,7 @@ def sync(station: str, uri: str | None, key_file: Path | None, directory: Path |
     from lab.catalog_address import CatalogAddress, catalog_address
     from lab.journal import default_directory
     from lab.station_file import read_station
-    from lab.tiled_catalog import send, sending_alone
+    from lab.tiled_catalog import AnotherSenderError, send_alone
 
     address = CatalogAddress(uri, key_file) if uri else catalog_address(read_station(station).tables.catalog)
     if address is None:
@@ -67,13 +71,14 @@ def sync(station: str, uri: str | None, key_file: Path | None, directory: Path |
         raise click.UsageError(f"there is no directory {runs}")
     if patient and hasattr(os, "nice"):
         os.nice(10)
-    with sending_alone(runs) as alone:
-        if not alone:
-            say(f"another process sends the runs in {runs}")
-            return OK
-        outcomes = list(send(runs, address))
-    for sent in outcomes:
-        click.echo(f"run {sent.run.uid[:8]} {f'was not taken: {sent.problem}' if sent.problem else 'sent'}")
-    if not outcomes:
-        click.echo(f"{address.uri} has every run of {runs}")
+    outcomes = []
+    try:
+        for sent in send_alone(runs, address):
+            click.echo(f"run {sent.run.uid[:8]} {f'was not taken: {sent.problem}' if sent.problem else 'sent'}")
+            outcomes.append(sent)
+    except AnotherSenderError as error:
+        say(str(error))
+    else:
+        if not outcomes:
+            click.echo(f"{address.uri} has every run of {runs}")
     return FAILED if any(sent.problem for sent in outcomes) else OK
