@@ -20,6 +20,7 @@ from lab.watchdog import LOG
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")]
 
 TRAINING = ["train_in_situ", "--task", "xor", "--shots", "10", "--seed", "3", "--board", "board"]
+EPOCHS = 40
 
 
 class Served:
@@ -114,15 +115,15 @@ def result_of(run):
 
 @pytest.fixture(scope="module")
 def undisturbed(served, tmp_path_factory):
-    with running(served.station, tmp_path_factory.mktemp("undisturbed"), 150) as run:
+    with running(served.station, tmp_path_factory.mktemp("undisturbed"), EPOCHS) as run:
         return result_of(run)
 
 
 def test_a_run_waits_visibly_for_a_board_that_says_nothing_for_a_while_and_ends_as_if_nothing_had_been(
     served, undisturbed, tmp_path
 ):
-    with running(served.station, tmp_path, 150) as run:
-        wait_until(lambda: steps(tmp_path) > 10)
+    with running(served.station, tmp_path, EPOCHS) as run:
+        wait_until(lambda: steps(tmp_path) > 3)
         served.fall_silent()
         told = line_with(run.stderr, "no connection")
         line_with(run.stderr, "waiting up to 60 s")
@@ -133,9 +134,9 @@ def test_a_run_waits_visibly_for_a_board_that_says_nothing_for_a_while_and_ends_
 
 
 def test_a_run_that_is_dropped_again_and_again_ends_as_if_nothing_had_been(undisturbed, tmp_path):
-    dropping = Served(tmp_path, "--fault", "dropped:0.003")
+    dropping = Served(tmp_path, "--fault", "dropped:0.01")
     try:
-        with running(dropping.station, tmp_path / "runs", 150) as run:
+        with running(dropping.station, tmp_path / "runs", EPOCHS) as run:
             assert result_of(run) == undisturbed
     finally:
         dropping.end()
@@ -144,7 +145,7 @@ def test_a_run_that_is_dropped_again_and_again_ends_as_if_nothing_had_been(undis
 @pytest.mark.soak
 def test_ctrl_c_ends_the_wait_for_a_silent_board_which_its_watchdog_makes_safe_when_it_answers(served, tmp_path):
     with running(served.station, tmp_path, 100000) as run:
-        wait_until(lambda: steps(tmp_path) > 10)
+        wait_until(lambda: steps(tmp_path) > 3)
         served.fall_silent()
         line_with(run.stderr, "no connection")
         recorded = steps(tmp_path)
