@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import click
 
@@ -19,9 +19,15 @@ from lab.terminal import say
 
 CONTROL_PORT = 60615
 """Where clients of a queue server look for it unless told otherwise."""
-MANAGER = "from bluesky_queueserver.manager.start_manager import start_manager; start_manager()"
 PATIENCE = 120.0
 """Seconds that a worker may take to open a station; the first time kernels are compiled."""
+CLOSING = 60.0
+"""Seconds that a server may take to abort what runs and to close the station."""
+ANSWER = 2
+"""Seconds that a server may take to answer."""
+LOOK = 1.0
+"""Seconds between two looks at whether the station is open."""
+CLOSED = "the station was closed, or its worker has died; outputs are made safe; to open it again"
 
 
 class QueueError(RuntimeError):
@@ -58,7 +64,7 @@ def start(station: str, seed: int, directory: Path | None, redis: str | None, po
 
     What is in the queue is then added, started, paused and aborted with `qserver`.
     """
-    from lab.attended import ignore_ends, terminable
+    from lab.attended import ignore_ends, terminable, wait_for_interrupt
     from lab.station_file import read_station
 
     read_station(station)
@@ -69,11 +75,24 @@ def start(station: str, seed: int, directory: Path | None, redis: str | None, po
         for line in (f"queue add plan '{add}'", "queue start", "re pause deferred", "re resume", "re abort", "status"):
             click.echo(f"{client} {line}")
         sys.stdout.flush()
-        with suppress(KeyboardInterrupt):
-            threading.Event().wait()
+        closing = threading.Event()
+        threading.Thread(target=_tell, args=[address, client, closing], name="tell of the station", daemon=True).start()
+        wait_for_interrupt()
+        closing.set()
         say("closing the queue; what runs is aborted, outputs are made safe")
         ignore_ends()
     say("the queue is closed")
+
+
+def _tell(address: str, client: str, closing: threading.Event) -> None:
+    """Say when the station is no longer open, and when it is again."""
+    was = True
+    while not closing.wait(LOOK):
+        with suppress(QueueError):
+            is_open = ask(address, "status")["worker_environment_exists"]
+            if is_open != was and not closing.is_set():
+                say("the station is open again" if is_open else f"{CLOSED}: {client} environment open")
+            was = is_open
 
 
 @contextmanager
@@ -110,13 +129,17 @@ def served_queue(
         place = redis or stack.enter_context(_redis())
         permissions = stack.enter_context(resources.as_file(resources.files("lab.queue") / "permissions.yaml"))
         command = [
-            *(sys.executable, "-c", MANAGER, "--zmq-control-addr", address),
+            *(sys.executable, "-m", "lab.queue.server", address),
             *("--startup-module", "lab.queue.startup", "--redis-addr", place, "--zmq-publish-console", "OFF"),
             *("--existing-plans-devices", str(folder / "plans_and_devices.yaml"), "--keep-re"),
             *("--user-group-permissions", str(permissions)),
         ]
         log = stack.enter_context((folder / "log").open("w+"))
-        manager = subprocess.Popen(command, env=environment, stdout=log, stderr=log, start_new_session=True)
+        manager = stack.enter_context(
+            subprocess.Popen(
+                command, env=environment, stdin=subprocess.PIPE, stdout=log, stderr=log, start_new_session=True
+            )
+        )
         stack.callback(_end, manager, address)
         _open_environment(manager, address, folder / "log")
         yield address
@@ -149,12 +172,15 @@ def ask(address: str, method: str, **parameters: Any) -> dict[str, Any]:
     QueueError
         If it does not answer.
     """
-    from bluesky_queueserver.manager.comms import zmq_single_request
+    import zmq
 
-    reply, problem = zmq_single_request(method, parameters, zmq_server_address=address)
-    if reply is None:
-        raise QueueError(f"the queue server at {address} does not answer: {problem}")
-    return reply
+    with zmq.Context() as context, context.socket(zmq.REQ) as control:
+        control.setsockopt(zmq.LINGER, 0)
+        control.connect(address)
+        control.send_json({"method": method, "params": parameters})
+        if not control.poll(ANSWER * 1000):
+            raise QueueError(f"the queue server at {address} does not answer within {ANSWER} s")
+        return cast("dict[str, Any]", control.recv_json())
 
 
 def _open_environment(manager: "subprocess.Popen[bytes]", address: str, log: Path) -> None:
@@ -175,26 +201,39 @@ def _open_environment(manager: "subprocess.Popen[bytes]", address: str, log: Pat
 
 
 def _end(manager: "subprocess.Popen[bytes]", address: str) -> None:
-    """Abort what runs, close the worker, and end the server."""
-    with suppress(QueueError):
-        if ask(address, "status").get("manager_state") in ("executing_queue", "paused"):
-            ask(address, "queue_stop")
-            ask(address, "re_pause", option="immediate")
-            _wait_until(address, lambda status: status["manager_state"] == "paused")
-            ask(address, "re_abort")
-            _wait_until(address, lambda status: status["manager_state"] == "idle")
-        ask(address, "environment_close")
-        _wait_until(address, lambda status: not status.get("worker_environment_exists"))
-        ask(address, "manager_stop", option="safe_off")
-    with suppress(subprocess.TimeoutExpired):
+    """Abort what runs, close the worker, and end the server; if that fails, they end when the server's input does."""
+    with suppress(QueueError, subprocess.TimeoutExpired):
+        _close(address, deadline=time.monotonic() + CLOSING)
         manager.wait(10)
-    if manager.poll() is None:
-        manager.terminate()
+    assert manager.stdin is not None
+    manager.stdin.close()
+    try:
         manager.wait(10)
+    except subprocess.TimeoutExpired:
+        manager.kill()
 
 
-def _wait_until(address: str, reached: Callable[[dict[str, Any]], bool]) -> None:
-    """Wait until the status of the server is as it should be, a minute at most."""
-    deadline = time.monotonic() + 60
-    while not reached(ask(address, "status")) and time.monotonic() < deadline:
+def _close(address: str, deadline: float) -> None:
+    """Abort what runs, close the worker, and have the server end.
+
+    Raises
+    ------
+    QueueError
+        If it does not do so in time.
+    """
+    if ask(address, "status").get("manager_state") in ("executing_queue", "paused"):
+        ask(address, "queue_stop")
+        ask(address, "re_pause", option="immediate")
+        _wait_until(address, lambda status: status["manager_state"] == "paused", deadline)
+        ask(address, "re_abort")
+        _wait_until(address, lambda status: status["manager_state"] == "idle", deadline)
+    ask(address, "environment_close")
+    _wait_until(address, lambda status: not status.get("worker_environment_exists"), deadline)
+    ask(address, "manager_stop", option="safe_off")
+
+
+def _wait_until(address: str, reached: Callable[[dict[str, Any]], bool], deadline: float) -> None:
+    while not reached(ask(address, "status")):
+        if time.monotonic() > deadline:
+            raise QueueError(f"the queue server at {address} does not do what it was asked to")
         threading.Event().wait(0.1)

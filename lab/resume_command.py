@@ -78,8 +78,7 @@ def _continue(cut: "Run", station: str | None, directory: Path | None) -> Outcom
 
     start, continued = cut.start, continuation(cut)
     own_station = start["station"] if start["station"] in station_names() else start["station_file"]
-    given = {key: value for key, value in _arguments(cut, directory).items() if key != "seed"}
-    seed = start["arguments"].get("seed", start["station_seed"])
+    given, seed = _arguments(cut, directory), start["station_seed"]
     if (problem := refused(cut.plan, given, seed)) is not None:
         return problem
     say(

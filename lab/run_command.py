@@ -199,7 +199,7 @@ def refused(name: str, given: Mapping[str, Any], seed: int | None) -> Outcome | 
 def _with_seed(plan: Any, given: Mapping[str, Any], seed: int | None) -> dict[str, Any]:
     from lab.arguments import takes_seed
 
-    return dict(given) | ({"seed": seed} if seed is not None and takes_seed(plan) else {})
+    return ({"seed": seed} if seed is not None and takes_seed(plan) else {}) | dict(given)
 
 
 def perform(
@@ -222,7 +222,7 @@ def perform(
     name : str
         Name of the plan.
     given : mapping
-        The arguments that were given.
+        The arguments that were given; a seed among them is that of the plan alone.
     devices : mapping of str to str or list of str
         Names of the devices of the station, by positional argument of the plan.
     station_name, seed, compute, directory, faults

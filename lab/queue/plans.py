@@ -9,7 +9,7 @@ from typing import Any
 
 from bluesky.utils import Msg
 
-from lab.arguments import ArrayFile, argument_loader, parameter_descriptions, plan_devices
+from lab.arguments import ArrayFile, argument_loader, parameter_descriptions, plan_devices, takes_seed
 from lab.plans import load_plan
 from lab.run_command import LOADERS, as_recorded
 
@@ -17,7 +17,7 @@ DEVICES = "Devices"
 """Name of the type of an argument that is a device."""
 
 
-def queued_plan(name: str, ports: Mapping[str, str]) -> Callable[..., Any] | None:
+def queued_plan(name: str, ports: Mapping[str, str], seed: int = 0) -> Callable[..., Any] | None:
     """Return a plan for a queue; None where the station has no device for it.
 
     Parameters
@@ -26,6 +26,8 @@ def queued_plan(name: str, ports: Mapping[str, str]) -> Callable[..., Any] | Non
         Name of the plan.
     ports : mapping of str to str
         The devices of the station, each with the name of the port it keeps.
+    seed : int
+        Seed of the station, which a plan that takes one gets unless it is given another, as with `lab run`.
 
     Returns
     -------
@@ -38,13 +40,18 @@ def queued_plan(name: str, ports: Mapping[str, str]) -> Callable[..., Any] | Non
     if not all(fitting.values()):
         return None
     signature = inspect.signature(plan)
-    kept = [each for each in signature.parameters.values() if each.name != "continued"]
+    seeds = {"seed": seed} if takes_seed(plan) else {}
+    kept = [
+        each.replace(default=seeds.get(each.name, each.default))
+        for each in signature.parameters.values()
+        if each.name != "continued"
+    ]
 
     @wraps(plan)
     def queued(*given: Any, **options: Any) -> Generator[Msg, Any, Any]:
         bound = signature.bind(*given, **options)
         chosen = {argument.name: bound.arguments[argument.name] for argument in arguments}
-        values = {key: value for key, value in bound.arguments.items() if key not in (*chosen, "md")}
+        values = {key: value for key, value in (seeds | bound.arguments).items() if key not in (*chosen, "md")}
         taken = {key: _taken(plan, key, value) for key, value in values.items()}
         md = {
             "arguments": {key: as_recorded(value) for key, value in taken.items()},

@@ -13,7 +13,9 @@ import h5py
 import pytest
 from click.testing import CliRunner
 
+import protocols
 from lab import journal as lab_journal
+from lab import make_run_engine, open_station
 from lab.catalogue import Catalogue, RunNotFoundError
 from lab.cli import main
 from lab.station import Station
@@ -91,6 +93,21 @@ def test_a_run_cut_after_any_document_or_within_one_ends_as_if_it_had_not_been_c
             resumed, uncut = (each.read(stream).drop_vars(MOMENTS, errors="ignore") for each in (continued, whole))
             assert resumed.equals(uncut)
         assert continued.steps == whole.steps
+
+
+def test_a_run_whose_seed_is_not_that_of_its_station_goes_on_with_both(tmp_path):
+    arguments = {"task": "xor", "epochs": 6, "shots": 10, "seed": 9}
+    with open_station("mismatched", seed=5, devices=["board"]) as station:
+        engine = make_run_engine(station, directory=tmp_path / "whole", arguments=arguments)
+        md = {"plan_devices": {"board": "board"}, "compute": None}
+        engine(protocols.train_in_situ(station["board"], **arguments, md=md))
+        engine.journal.close()
+    whole = Catalogue(tmp_path / "whole").find("last").read("learning")
+    for directory in cut_copies(tmp_path / "whole", tmp_path, lambda lines: [lines // 2]):
+        run(directory, "resume", "last")
+        resumed = Catalogue(directory).find("last")
+        assert (resumed.start["station_seed"], resumed.start["arguments"]["seed"]) == (5, 9)
+        assert resumed.read("learning").drop_vars(MOMENTS).equals(whole.drop_vars(MOMENTS))
 
 
 @pytest.fixture

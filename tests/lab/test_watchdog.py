@@ -203,7 +203,7 @@ def test_a_run_that_ends_by_a_signal_makes_itself_safe_and_leaves_no_watchdog(bo
     assert not (directory / LOG).exists()
     last = json.loads((directory / "journal.jsonl").read_text().splitlines()[-1])
     assert last["doc"]["exit_status"] == "abort"
-    children = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout
+    children = subprocess.run(["ps", "-ewwo", "args"], capture_output=True, text=True, check=True).stdout
     assert not [line for line in children.splitlines() if "lab.watchdog" in line and str(station_path) in line]
 
 
