@@ -148,7 +148,7 @@ class Charts:
         for quality, title in (("loss", "Loss"), ("error", "Error"), ("accuracy", "Accuracy")):
             chosen = [c for c in self._curves.values() if c.stream in LEARNING_STREAMS and _quality(c.key) == quality]
             if chosen:
-                yield self._chart(title, chosen, log=quality != "accuracy")
+                yield self._chart(title, _without_repeats(chosen), log=quality != "accuracy")
 
     def _measured_charts(self) -> Iterator[Chart]:
         for stream in reversed(self._lines):
@@ -184,6 +184,19 @@ MOST_BARS = 300
 
 SMOOTHED_FROM = 60
 """Points from which a learning curve is shown with its moving mean."""
+
+
+def _without_repeats(curves: list[Curve]) -> list[Curve]:
+    """Leave out what an epoch of one step says again, which would lie on top of the same quantity by step."""
+    by_step = {curve.key: curve.series for curve in curves if curve.stream == "learning"}
+    return [c for c in curves if c.stream == "learning" or not _repeats(c.series, by_step.get(c.key))]
+
+
+def _repeats(series: Series, other: Series | None) -> bool:
+    if other is None or abs(len(series) - len(other)) > 1:
+        return False
+    both = min(len(series), len(other)) - 1  # the last point of one may still be to come
+    return both > 0 and series.x[:both] == other.x[:both] and series.y[:both] == other.y[:both]
 
 
 def _traces(curve: Curve, *, alone: bool) -> Iterator[dict[str, Any]]:

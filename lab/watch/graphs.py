@@ -10,6 +10,8 @@ DIGITS = 6
 LINES_FROM = 80
 """Points from which a curve is a line without markers."""
 
+FEW_DECADES = 2.5
+
 Figure = dict[str, Any]
 
 
@@ -27,7 +29,7 @@ def figure(chart: Mapping[str, Any], revision: str) -> Figure:
     y_axis = {
         "title": {"text": chart["y"]["label"]},
         **_AXIS,
-        **({"type": "log", "dtick": "D2"} if chart["y"]["log"] else {}),
+        **(_log_axis(chart) if chart["y"]["log"] else {}),
     }
     return {
         "data": drawn,
@@ -44,6 +46,13 @@ def figure(chart: Mapping[str, Any], revision: str) -> Figure:
             "hovermode": "closest",
         },
     }
+
+
+def _log_axis(chart: Mapping[str, Any]) -> dict[str, Any]:
+    """Return an axis with a label at 1, 2 and 5 of each decade where there are few, else at whole decades."""
+    values = [value for trace in chart["traces"] for value in trace["y"] if value > 0]
+    few = not values or max(values) < 10.0**FEW_DECADES * min(values)
+    return {"type": "log", **({"dtick": "D2"} if few else {"dtick": 1, "exponentformat": "power"})}
 
 
 _AXIS = {
@@ -74,7 +83,7 @@ def _curves(chart: Mapping[str, Any]) -> list[dict[str, Any]]:
             "line": {"color": CYCLE[colour % len(CYCLE)], "width": 2},
             "marker": {"color": CYCLE[colour % len(CYCLE)], "size": 4 if trace["faint"] else 6},
             "opacity": 0.35 if trace["faint"] else 1.0,
-            "showlegend": len(chart["traces"]) > 1 or trace["name"] not in chart["y"]["label"],
+            "showlegend": not trace["faint"] and (len(chart["traces"]) > 1 or trace["name"] not in chart["y"]["label"]),
         }
         if trace["error"] is not None:
             shown["error_y"] = {"array": _rounded(trace["error"]), "thickness": 1, "width": 0 if many else 3}

@@ -1,6 +1,7 @@
 """The page itself: what a watcher's browser shows, in Dash components, which write every text as a text.
 
-The browser asks once a second and gets the parts that have changed since; the server keeps nothing about it.
+The browser asks once a second and gets the parts that have changed since; the server keeps nothing about it. That there
+is one question at a time, and what the page says of a silence, is in `assets/asking.js`.
 """
 
 import json
@@ -11,13 +12,15 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
-from dash import Dash, Input, Output, State, dcc, html, no_update
+import flask
+from dash import Dash, dcc, html
 
 from lab.outcome import plain
 from lab.watch.graphs import figure
 from lab.watch.words import clock, duration, measured, written
 
 ASKING = 1000  # ms between two questions of a browser
+SILENCE = 6000  # ms without an answer from which the page says so
 PARTS = ("head", "progress", "charts", "messages", "numbers", "about", "devices", "recent")
 JUST = 2.0  # s
 NEAR = 0.02  # of the span between two limits: a value so close to one of them is marked, but for a lower one of 0
@@ -52,10 +55,11 @@ def make_page(view: Callable[[], View]) -> Dash:
         include_pages_meta=False,
         compress=False,
     )
-    rendered = _Rendered()
+    timing: dict[str, Any] = {"data-asking": ASKING, "data-silence": SILENCE}
     app.layout = html.Div(
         [
             html.Div(id="lost", className="lost"),
+            html.Div(id="gap", className="gap"),
             *(html.Div(id=part, className=part) for part in PARTS[:2]),
             html.Div(
                 [
@@ -65,39 +69,17 @@ def make_page(view: Callable[[], View]) -> Dash:
                 className="columns",
             ),
             html.Div(id="recent", className="recent"),
-            dcc.Store(id="seen", data={}),
-            dcc.Interval(id="tick", interval=ASKING),
         ],
         className="page",
+        **timing,
     )
+    rendered = _Rendered()
+    server: Any = app.server
 
-    @app.callback(
-        [Output(part, "children") for part in PARTS],
-        Output("seen", "data"),
-        Input("tick", "n_intervals"),
-        State("seen", "data"),
-    )
-    def update(_: Any, seen: Any) -> list[Any]:
-        parts, now = rendered(view())
-        had = seen if isinstance(seen, dict) else {}
-        return [*(parts[part] if had.get(part) != now[part] else no_update for part in PARTS), now]
+    @server.get("/parts")
+    def parts() -> flask.Response:
+        return flask.Response(rendered(view(), flask.request.args), mimetype="application/json")
 
-    app.clientside_callback(
-        """
-        function(n, seen) {
-            if (seen && seen.time !== window.labWatchTime) {
-                window.labWatchTime = seen.time; window.labWatchHeard = Date.now(); document.title = seen.title;
-            }
-            const silent = (Date.now() - (window.labWatchHeard || Date.now())) / 1000;
-            if (silent < 6) { return ""; }
-            document.title = "no contact - lab watch";
-            return "No answer from lab watch for " + Math.round(silent) + " s. What is shown below is old.";
-        }
-        """,
-        Output("lost", "children"),
-        Input("tick", "n_intervals"),
-        State("seen", "data"),
-    )
     return app
 
 
@@ -107,22 +89,22 @@ class _Rendered:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._view: View | None = None
-        self._parts: dict[str, list[Any]] = {}
-        self._now: dict[str, Any] = {}
+        self._parts: dict[str, str] = {}
+        self._seen: dict[str, str] = {}
 
-    def __call__(self, view: View) -> tuple[dict[str, list[Any]], dict[str, Any]]:
-        """Return the parts, and their fingerprints with the title and the time."""
+    def __call__(self, view: View, seen: Mapping[str, str]) -> str:
+        """Return, as JSON, the parts whose fingerprints are not among those seen, all fingerprints, and the title."""
         with self._lock:
             if view is not self._view:
-                self._parts = {part: _PARTS[part](view) for part in PARTS}
-                prints = {part: _fingerprint(content) for part, content in self._parts.items()}
-                self._now = {**prints, "title": _title(view), "time": view["time"]}
+                self._parts = {part: json.dumps(_PARTS[part](view), cls=_Plain, allow_nan=False) for part in PARTS}
+                self._seen = {part: _fingerprint(text) for part, text in self._parts.items()}
                 self._view = view
-            return self._parts, self._now
+            parts, now = self._parts, self._seen
+        changed = ", ".join(f'"{part}": {parts[part]}' for part in PARTS if seen.get(part) != now[part])
+        return f'{{"parts": {{{changed}}}, "seen": {json.dumps(now)}, "title": {json.dumps(_title(view))}}}'
 
 
-def _fingerprint(content: Any) -> str:
-    text = json.dumps(content, cls=_Plain, sort_keys=True)
+def _fingerprint(text: str) -> str:
     return blake2b(text.encode(), digest_size=8).hexdigest()
 
 
@@ -290,7 +272,6 @@ def _devices(view: View) -> list[Any]:
     run = view["run"]
     if run is None or not any(run["devices"]["devices"].values()):
         return []
-    seen = run["devices"]["time"]
     heads = ("device", "signal", "value", "limits", "")
     rows = [
         html.Tr(
@@ -307,13 +288,19 @@ def _devices(view: View) -> list[Any]:
         for number, signal in enumerate(signals)
     ]
     return [
-        html.H2(
-            ["Devices", html.Span(f" as last seen by the run, {clock(seen)}" if seen else "", className="beneath")]
-        ),
+        html.H2(["Devices", html.Span(_when_seen(run), className="beneath")]),
         html.Div(
             html.Table([html.Thead(html.Tr([html.Th(head) for head in heads])), html.Tbody(rows)]), className="scroll"
         ),
     ]
+
+
+def _when_seen(run: View) -> str:
+    seen = run["devices"]["time"]
+    if not seen:
+        return ""
+    since = "" if run["state"] in ("running", "paused") else "; what was set after its end is not shown"
+    return f" as last seen by the run, {clock(seen)}{since}"
 
 
 def _limits(signal: View) -> str:

@@ -13,6 +13,7 @@ from urllib.parse import urlencode
 import flask
 from dash import Dash
 from waitress import wasyncore
+from waitress.channel import HTTPChannel
 from waitress.server import create_server
 
 from lab.watch.page import make_page
@@ -24,7 +25,6 @@ LARGEST_QUESTION = 65536  # bytes
 MOST_CONNECTIONS = 100
 WAKING = 0.2  # s between two looks whether to close
 PATIENCE = 60  # s that a connection may be silent
-UPDATE = "/_dash-update-component"
 
 
 class TokenError(ValueError):
@@ -96,10 +96,7 @@ def make_application(watcher: Watcher, *, token: str | None = None, loopback: bo
 
     @server.before_request
     def guard() -> Any:
-        if flask.request.method not in ("GET", "HEAD") and (flask.request.method, flask.request.path) != (
-            "POST",
-            UPDATE,
-        ):
+        if flask.request.method not in ("GET", "HEAD"):
             return flask.Response("this page can only be read", 405, mimetype="text/plain")
         return _ask_for(token) if token is not None else None
 
@@ -197,6 +194,8 @@ class PageServer:
                 wasyncore.loop(timeout=WAKING, map=self._channels, count=1)
         finally:
             self._server.task_dispatcher.shutdown()
+            for channel in [channel for channel in self._channels.values() if isinstance(channel, HTTPChannel)]:
+                channel.handle_close()
             wasyncore.close_all(self._channels, ignore_all=True)
 
     def close(self) -> None:

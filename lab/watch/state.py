@@ -71,15 +71,15 @@ class RunState:
         OSError
             If the journal cannot be read.
         """
-        with StoredArrays(self.directory) as arrays:
-            while True:
-                try:
-                    documents = self._follower.documents()
-                except JournalError as error:
-                    self._troubles.append(str(error))
-                    continue
-                if not documents:
-                    return
+        while True:
+            try:
+                documents = self._follower.documents()
+            except JournalError as error:
+                self._troubles.append(str(error))
+                continue
+            if not documents:
+                return
+            with StoredArrays(self.directory) as arrays:  # opened after them, for rows are seen as of the opening
                 for name, document in documents:
                     self._take(name, document, arrays)
 

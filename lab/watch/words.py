@@ -36,7 +36,8 @@ def written(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, float):
-        return f"{value:.4g}"
+        rounded = f"{value:.4g}"
+        return f"{float(rounded):.0f}" if 1e4 <= abs(value) < 1e7 else rounded
     if isinstance(value, (list, tuple)):
         text = ", ".join(written(element) for element in value[:12]) + (", …" if len(value) > 12 else "")
     elif isinstance(value, dict):
@@ -48,7 +49,7 @@ def written(value: Any) -> str:
 
 def measured(value: Any, error: float | None, units: str) -> str:
     """Write a value with its standard error, to the second digit of that, and its units."""
-    after = f" {units}" if units else ""
+    after = f" {units}" if units and value is not None else ""
     if not isinstance(value, float) or error is None or not (math.isfinite(error) and 0 < error < math.inf):
         return written(value) + after
     if not 1e-3 <= abs(value) < 1e5:

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from lab.watch.charts import Charts
+from lab.watch.graphs import figure
 
 
 def declared(stream, hinted, keys, start=None):
@@ -46,6 +47,29 @@ def test_what_is_known_by_epoch_stands_at_the_step_the_epoch_ended_at():
     events(charts, "learning", [{"step": s, "loss": 1.0} for s in range(1, 46)])
     events(charts, "epochs", [{"epoch": 1, "test_accuracy": 0.9}])
     assert charts.view()[1]["traces"][0]["x"] == [45]
+
+
+def test_an_epoch_of_one_step_is_not_drawn_twice():
+    charts = declared("learning", ["step", "loss"], {"loss": {}})
+    charts.declare("epochs", {"data_keys": {"loss": {}}, "hints": {"e": {"fields": ["loss", "test_loss"]}}})
+    for number in range(1, 6):
+        charts.add("learning", {"seq_num": number, "data": {"step": number, "loss": 1.0 / number}})
+        charts.add("epochs", {"seq_num": number, "data": {"epoch": number, "loss": 1.0 / number, "test_loss": 1.0}})
+    assert [trace["name"] for trace in charts.view()[0]["traces"]] == ["loss", "test loss by epoch"]
+
+
+def test_points_under_their_moving_mean_take_no_place_in_the_legend():
+    charts = declared("learning", ["step", "loss"], {"loss": {}})
+    events(charts, "learning", [{"step": s, "loss": 1.0 / s} for s in range(1, 101)])
+    drawn = figure(charts.view()[0], "a run")
+    assert [(trace["mode"], trace["showlegend"]) for trace in drawn["data"]] == [("markers", False), ("lines", True)]
+
+
+@pytest.mark.parametrize(("decades", "dtick"), [(2, "D2"), (5, 1)])
+def test_an_axis_of_many_decades_has_a_label_at_each(decades, dtick):
+    charts = declared("learning", ["step", "loss"], {"loss": {}})
+    events(charts, "learning", [{"step": 1, "loss": 1.0}, {"step": 2, "loss": 10.0**-decades}])
+    assert figure(charts.view()[0], "a run")["layout"]["yaxis"]["dtick"] == dtick
 
 
 def test_lines_of_a_scan_become_a_map_and_the_latest_line():

@@ -3,32 +3,19 @@ import socket
 import stat
 import threading
 import urllib.request
+from contextlib import ExitStack, contextmanager
 
 import pytest
 
+from lab.watch.page import PARTS
 from lab.watch.server import PageServer, TokenError, is_loopback, make_token, read_token
 
 TOKEN = "a-token-that-is-long-enough"
-OUTPUTS = ("head", "progress", "charts", "messages", "numbers", "about", "devices", "recent")
-
-
-def question(client):
-    """Return what a browser asks once a second."""
-    (first,) = [entry for entry in client.get("/_dash-dependencies").json if entry["clientside_function"] is None]
-    outputs = [{"id": part, "property": "children"} for part in OUTPUTS] + [{"id": "seen", "property": "data"}]
-    return {
-        "output": first["output"],
-        "outputs": outputs,
-        "inputs": [{"id": "tick", "property": "n_intervals", "value": 1}],
-        "state": [{"id": "seen", "property": "data", "value": {}}],
-        "changedPropIds": ["tick.n_intervals"],
-    }
 
 
 def ask(client, seen=None):
-    body = question(client)
-    body["state"][0]["value"] = seen or {}
-    return client.post("/_dash-update-component", json=body)
+    """Ask what a browser asks once a second."""
+    return client.get("/parts", query_string=seen)
 
 
 def test_the_page_and_all_it_needs_come_from_here(served):
@@ -37,7 +24,10 @@ def test_the_page_and_all_it_needs_come_from_here(served):
     sources = [part.split('"')[0] for part in page.split('src="')[1:]]
     assert sources
     assert all(source.startswith("/") for source in sources)
-    assert all(client.get(source).status_code == 200 for source in sources)
+    for source in sources:
+        with client.get(source) as answer:
+            assert answer.status_code == 200
+            assert answer.data
     assert "default-src 'self'" in client.get("/").headers["Content-Security-Policy"]
 
 
@@ -53,13 +43,17 @@ def test_the_run_under_way_is_in_the_answer(served, begin):
 
 def test_only_what_has_changed_is_sent(served, begin):
     page = served()
-    begin().event("learning", epoch=1, loss=0.5)
+    run = begin()
+    run.event("learning", epoch=1, loss=0.5)
     page.watcher.look()
-    first = ask(page.client).json["response"]
-    again = ask(page.client, first["seen"]["data"]).json["response"]
-    assert set(OUTPUTS) <= set(first)
-    assert "charts" not in again
-    assert "recent" not in again
+    first = ask(page.client).json
+    run.stop()
+    page.watcher.look()
+    again = ask(page.client, first["seen"]).json
+    assert set(first["parts"]) == set(first["seen"]) == set(PARTS)
+    assert "head" in again["parts"]
+    assert "charts" not in again["parts"]
+    assert ask(page.client, again["seen"]).json["parts"] == {}
 
 
 def test_texts_of_a_run_stay_texts(served, begin):
@@ -69,7 +63,7 @@ def test_texts_of_a_run_stay_texts(served, begin):
     run.stop("fail", evil)
     page.watcher.look()
     assert evil not in page.client.get("/").text
-    parts = ask(page.client).json["response"]
+    parts = ask(page.client).json["parts"]
     held = [text for text in texts(parts) if evil in text]
     assert len(held) >= 4
     assert "dangerously" not in json.dumps(parts)
@@ -96,7 +90,7 @@ def texts(part):
 
 
 @pytest.mark.parametrize("method", ["PUT", "DELETE", "PATCH", "POST"])
-@pytest.mark.parametrize("path", ["/", "/anything", "/_dash-layout"])
+@pytest.mark.parametrize("path", ["/", "/anything", "/parts", "/_dash-layout", "/_dash-update-component"])
 def test_nothing_can_be_written(served, method, path):
     assert served().client.open(path, method=method).status_code == 405
 
@@ -110,21 +104,19 @@ def test_no_other_file_can_be_read(served, path):
     assert "import " not in response.text
 
 
-@pytest.mark.parametrize("body", [b"", b"{", b"[]", b'{"output": "x"}', b"\xff" * 100, b"{" * 1000])
-def test_garbage_harms_only_who_sends_it(served, begin, body):
+@pytest.mark.parametrize("garbage", ["?", "?head", "?head=%ff%fe", "?head=1&head=2", "?seen={}", f"?x={'y' * 10_000}"])
+def test_garbage_harms_only_who_sends_it(served, begin, garbage):
     page = served()
-    page.client.application.config["PROPAGATE_EXCEPTIONS"] = False
-    response = page.client.post("/_dash-update-component", data=body, content_type="application/json")
-    assert response.status_code >= 400
+    begin()
+    page.watcher.look()
+    assert set(page.client.get(f"/parts{garbage}").json["parts"]) == set(PARTS)
     assert ask(page.client).status_code == 200
 
 
-def test_a_question_that_is_too_long_is_refused(served):
-    page = served()
-    page.client.application.config["PROPAGATE_EXCEPTIONS"] = False
-    body = json.dumps({"padding": "x" * 100_000})
-    response = page.client.post("/_dash-update-component", data=body, content_type="application/json")
-    assert response.status_code >= 400
+def test_a_question_that_is_too_long_is_refused(watched):
+    with serving(watched) as server, socket.create_connection(("127.0.0.1", server.port), timeout=20) as connection:
+        connection.sendall(b"GET /parts HTTP/1.1\r\nContent-Length: 100000\r\n\r\n")
+        assert connection.recv(100).startswith(b"HTTP/1.1 413")
 
 
 def test_another_sites_name_is_not_answered_to_on_loopback(served):
@@ -135,7 +127,7 @@ def test_without_the_token_there_is_nothing(served):
     page = served(token=TOKEN, loopback=False)
     for path in ("/", "/_dash-layout", "/_dash-dependencies", "/assets/watch.css", "/?token=wrong", "/?token=é"):
         assert page.client.get(path).status_code == 401
-    assert page.client.post("/_dash-update-component", json={}).status_code == 401
+    assert ask(page.client).status_code == 401
 
 
 def test_the_token_is_taken_from_the_address_once(served):
@@ -198,22 +190,30 @@ def test_a_port_that_is_taken_is_told(watched):
             PageServer(watched, port=port)
 
 
-def test_many_watchers_are_answered_beside_one_that_stalls_and_one_that_talks_nonsense(watched, begin):
-    begin().event("learning", epoch=1, loss=0.5)
-    watched.look()
-    server = PageServer(watched, port=0)
+@contextmanager
+def serving(watcher):
+    server = PageServer(watcher, port=0)
     thread = threading.Thread(target=server.serve, daemon=True)
     thread.start()
     try:
-        stalled = [socket.create_connection(("127.0.0.1", server.port)) for _ in range(8)]
-        for connection in stalled[:4]:
-            connection.sendall(b"POST /_dash-update-component HTTP/1.1\r\nContent-Length: 1000\r\n\r\n{")
-        for connection in stalled[4:]:
-            connection.sendall(b"\x00\xff\r\n\r\n")
+        yield server
+    finally:
+        server.close()
+        thread.join(5)
+
+
+def test_many_watchers_are_answered_beside_one_that_stalls_and_one_that_talks_nonsense(watched, begin):
+    begin().event("learning", epoch=1, loss=0.5)
+    watched.look()
+    with serving(watched) as server, ExitStack() as stalled:
+        for number in range(8):
+            connection = stalled.enter_context(socket.create_connection(("127.0.0.1", server.port)))
+            stalling = b"POST /parts HTTP/1.1\r\nContent-Length: 1000\r\n\r\n{"
+            connection.sendall(stalling if number < 4 else b"\x00\xff\r\n\r\n")
         answers = []
 
         def look():
-            with urllib.request.urlopen(f"http://127.0.0.1:{server.port}/_dash-layout", timeout=20) as answer:
+            with urllib.request.urlopen(f"http://127.0.0.1:{server.port}/parts", timeout=20) as answer:
                 answers.append(answer.status)
 
         watchers = [threading.Thread(target=look) for _ in range(20)]
@@ -222,8 +222,3 @@ def test_many_watchers_are_answered_beside_one_that_stalls_and_one_that_talks_no
         for watcher in watchers:
             watcher.join()
         assert answers == [200] * 20
-        for connection in stalled:
-            connection.close()
-    finally:
-        server.close()
-        thread.join(5)

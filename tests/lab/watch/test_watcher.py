@@ -5,11 +5,15 @@ import threading
 
 import numpy as np
 import pytest
+from bluesky.utils import FailedStatus
 
+from lab import make_run_engine, open_station
 from lab.device_states import DEVICE_STATES
+from lab.follow import Follower
 from lab.journal import JOURNAL
 from lab.watch.state import RunState
 from lab.watch.watcher import MOST_RUNS, Watcher
+from protocols import coulomb_diamonds
 
 
 def test_before_the_first_run_there_is_none_and_no_trouble(watched):
@@ -98,6 +102,53 @@ def test_arrays_are_read_while_they_are_written(begin, watched):
         line = watched.look()["run"]["charts"][-1]
         assert line["traces"][0]["y"][-1] == pytest.approx(bias)
     assert watched.view["run"]["charts"][0]["map"]["y"] == [1.0, 2.0, 3.0]
+
+
+def test_an_array_that_comes_while_others_are_read_is_read_too(begin, watched, monkeypatch):
+    run = begin()
+    to_come = [1.0, 2.0, 3.0]
+    documents = Follower.documents
+
+    def one_more(follower):
+        if to_come:
+            bias = to_come.pop(0)
+            run.event("primary", bias=bias, gate=np.arange(500.0), current=bias * np.arange(500.0))
+        return documents(follower)
+
+    monkeypatch.setattr(Follower, "documents", one_more)
+    view = watched.look()["run"]
+    assert view["messages"] == []
+    assert view["charts"][0]["map"]["y"] == [1.0, 2.0, 3.0]
+
+
+@pytest.mark.slow
+def test_an_error_of_an_instrument_is_shown(watched):
+    with open_station("sim") as station:
+        engine = make_run_engine(station, directory=watched.directory)
+        with pytest.raises(FailedStatus):
+            engine(coulomb_diamonds(station["dot"]))
+    view = watched.look()
+    (message,) = view["run"]["messages"]
+    assert any(reason in message for reason in ("gave error -200", "is at 0 V and not at 0.9 V")), message
+    assert view["failures"][0]["reason"] == message
+
+
+@pytest.mark.slow
+def test_what_gates_are_set_to_and_their_limits_are_shown_while_a_dot_is_measured(watched):
+    seen = []
+
+    def look(name, _):
+        if name == "event":
+            devices = watched.look()["run"]["devices"]["devices"]
+            seen.append({signal["signal"]: (signal["value"], signal["limits"]) for signal in devices["dot"]})
+
+    with open_station("twin") as station:
+        engine = make_run_engine(station, directory=watched.directory)
+        engine.subscribe(look)
+        engine(coulomb_diamonds(station["dot"], gate_points=5, bias_points=2, peak_points=0))
+    assert seen[-1]["barrier_left"] == (0.9, pytest.approx([-0.2, 1.2]))
+    assert seen[-1]["plunger_2"] == (0.0, pytest.approx([-0.3, 0.3]))
+    assert seen[-1]["bias"][1] == [-0.01, 0.01]
 
 
 def test_a_run_that_continues_another_begins_with_its_curve(begin, watched):
