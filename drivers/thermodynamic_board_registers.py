@@ -68,6 +68,13 @@ class ThermodynamicBoardRegisters(ScpiInstrument):
         "STAT:QUES:COND?", """Get the questionable condition register (int); bit 9: cells saturated.""", cast=int
     )
 
+    communication_timeout = real(
+        "SYST:COMM:TIM",
+        """Control after how many seconds without a word the board switches its outputs off (float from 1 to 3600).""",
+        1,
+        3600,
+    )
+
     # outputs
 
     outputs_enabled = boolean("OUTP", """Control whether the analog rails are on (bool).""")

@@ -27,6 +27,8 @@ MOST_REPEATS = 8
 """How often work is repeated that something goes wrong with each time, though the instruments answer in between."""
 TRANSIENT = (-310, -350, *range(-365, -359))
 """Errors that say nothing about what was asked for: a fault within the instrument, a full queue, its communication."""
+GONE_SAFE = -365
+"""The error of an instrument that heard nothing for so long that it has left what it was set to for its safe state."""
 SAFETY_PATIENCE = 10.0
 """Seconds for which a step of safety that fails on the wire is tried again; the steps after it are tried once then."""
 GLANCE = 2.0
@@ -196,8 +198,8 @@ class DriverDevice(Device):
         return next((condition for condition in self.conditions if condition.explains(error)), None)
 
     def _wait_for_condition(self, condition: Condition) -> None:
-        """Wait until a condition is met; what instruments have may be lost by then."""
-        self._sessions = dict.fromkeys(self.instruments(), 0)
+        """Wait until a condition is met, for which instruments may have left what they were set to."""
+        self._doubt_settings()
         while True:
             if self.stopped.wait(condition.interval):
                 self.go_on()
@@ -221,6 +223,8 @@ class DriverDevice(Device):
                 if not _may_pass(error):
                     raise
                 self.troubles[type(error).__name__] += 1
+                if isinstance(error, InstrumentError) and error.code == GONE_SAFE:
+                    self._doubt_settings()
                 self._wait_for_instruments(error, patience, again)
         return work()
 
@@ -275,6 +279,10 @@ class DriverDevice(Device):
         """The instruments that have got new sessions since they were last put back."""
         there = (one for one in self.instruments() if isinstance(one, WireInstrument))
         return [one for one in there if one.sessions > self._sessions.get(one, 1)]
+
+    def _doubt_settings(self) -> None:
+        """Let everything that was set be put back before anything else is done."""
+        self._sessions = dict.fromkeys(self.instruments(), 0)
 
     def instruments(self) -> Sequence[Any]:
         """Return the drivers of all instruments that the device stands on."""

@@ -1,9 +1,11 @@
 """The analog side of the thermodynamic board: rails, interlock, protection, and the time they take to settle."""
 
+import threading
 from collections import Counter
 from collections.abc import Mapping
 from concurrent.futures import Executor
 from datetime import UTC, date, datetime, timedelta
+from time import monotonic
 from typing import ClassVar
 
 from sim_devices.instruments.board_errors import BOARD_ERRORS
@@ -21,12 +23,14 @@ from sim_devices.scpi import (
     query,
     setting,
 )
-from twin.clock import Clock
+from twin.clock import Clock, FlowingClock
 from twin.models.thermodynamic_board import ThermodynamicBoard as BoardModel
 
 IDENTITY = "Szilard,TB256,SN0001,1.0"
 AMBIENT = 20.0
 """Temperature of the board, degrees Celsius."""
+HEARING = 0.01
+"""Time after the end of a silence at which it is noticed, s."""
 RAIL_SETTLING = 1e-3
 """Time from switching the rails until they are stable, s."""
 POWER_ON = datetime(2025, 1, 1, tzinfo=UTC)
@@ -67,6 +71,7 @@ class BoardRails(Instrument):
         self.outputs_on = False
         self.tripped = False
         self.temperature = AMBIENT
+        self._silence: threading.Timer | None = None
         self._contacts: set[str] = set()
         self._latched: set[str] = set()
         self._busy: Counter[int] = Counter()
@@ -120,6 +125,7 @@ class BoardRails(Instrument):
         if on:
             self.require_safe()
             self.outputs_on = True
+            self._await_word()
         else:
             self.outputs_off()
         return self.settle(RAIL_SETTLING, SETTLING)
@@ -147,6 +153,7 @@ class BoardRails(Instrument):
         """Switch the rails off: the safe state."""
         self.abort()
         self.outputs_on = False
+        self._await_word()
 
     def require_safe(self) -> None:
         """Raise 101 or 104 unless interlock and protection allow the rails."""
@@ -173,6 +180,35 @@ class BoardRails(Instrument):
             self.set_condition("questionable", TOO_HOT, True)
             self.report(ScpiError(103, f"{self.temperature:g} Cel"))
             self.outputs_off()
+
+    # ---- silence ---------------------------------------------------------------------------------------------------
+
+    communication_timeout = setting("SYSTem:COMMunicate:TIMeout", Real(1, 3600, "S"), reset=60.0)
+
+    @communication_timeout.changed
+    def _communication_timeout_changed(self, _: float) -> None:
+        self._await_word()
+
+    def _await_word(self) -> None:
+        """Look whether anybody still says anything, when the time for it is over; clients of a clock that stands wait.
+
+        They share a process with the board, so they cannot die without it.
+        """
+        if self._silence is not None:
+            self._silence.cancel()
+        self._silence = None
+        if self.outputs_on and isinstance(self.clock, FlowingClock):
+            remaining = self.heard + self.communication_timeout - monotonic()
+            self._silence = threading.Timer(max(remaining, 0.0) + HEARING, self._look_for_word)
+            self._silence.daemon = True
+            self._silence.start()
+
+    def _look_for_word(self) -> None:
+        with self.lock:
+            if self.outputs_on and monotonic() - self.heard >= self.communication_timeout:
+                self.report(ScpiError(-365, f"silence for {self.communication_timeout:g} s, outputs off"))
+                self.outputs_off()
+            self._await_word()
 
     # ---- interlock -------------------------------------------------------------------------------------------------
 

@@ -51,6 +51,7 @@ STANDARD_ERRORS: Mapping[int, str] = {
     -340: "Calibration failed",
     -350: "Queue overflow",
     -363: "Input buffer overrun",
+    -365: "Time out error",
     -410: "Query INTERRUPTED",
     -420: "Query UNTERMINATED",
     -430: "Query DEADLOCKED",

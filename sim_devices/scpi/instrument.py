@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from time import monotonic
 from typing import Any, ClassVar
 
 from sim_devices.scpi.common import CommonCommands
@@ -89,6 +90,8 @@ class Instrument(CommonCommands):
         Held while a message is carried out; a thread that changes the instrument's state holds it as well.
     sessions : list of Session
         The open sessions.
+    heard : float
+        When somebody who may drive the instrument last said anything, s of `time.monotonic`.
     owner : Session or None
         The session that holds ``SYSTem:LOCK``.
     settings : dict
@@ -122,6 +125,7 @@ class Instrument(CommonCommands):
         self.identity = identity
         self.lock = threading.RLock()
         self.sessions: list[Session] = []
+        self.heard = monotonic()
         self.owner: Session | None = None
         self.settings: dict[str, Any] = {}
         self.memories: dict[int, tuple[dict[str, Any], Any]] = {}
@@ -190,6 +194,11 @@ class Instrument(CommonCommands):
             session.operation.event = 0
             self.sessions.append(session)
             return session
+
+    def hear(self, session: Session) -> None:
+        """Note that a session says something; those that another's lock keeps from driving do not count."""
+        if self.owner is session or self.owner is None:
+            self.heard = monotonic()
 
     def close_session(self, session: Session) -> None:
         """Forget a session and release its lock; :meth:`Session.close` calls this."""

@@ -105,6 +105,7 @@ class Session:
         with self._input:
             self._require_open()
             instrument = self.instrument
+            instrument.hear(self)
             program = instrument.known_program(data) if self._framer.empty else None
             if program is not None and (end or data[-1] == 10):
                 instrument.execution.run(self, program, len(data))

@@ -90,7 +90,8 @@ SETTINGS = {
         "reserve": "Normal", "aux_out_3": 1.5, "reference_source": "External",
     },
     "thermodynamic_board": {
-        "outputs_enabled": True, "protection_temperature": 60.0, "saturation_limit": 0.25, "interlock_latch": False,
+        "outputs_enabled": True, "communication_timeout": 5.0,
+        "protection_temperature": 60.0, "saturation_limit": 0.25, "interlock_latch": False,
         "event_enable": 61, "service_enable": 32, "cells": 16, "inputs": 0, "slot": 63, "unit": "physical",
         "topology": "sparse", "model_name": "digits", "input_mode": "sweep", "noise_enabled": True,
         "noise_source": "none", "temperature": 0.125, "noise_seed": 4294967295, "sampling": "serial", "shots": 20000,

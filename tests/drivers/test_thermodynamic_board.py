@@ -21,6 +21,7 @@ def floats(values):
 
 CONTROLS = [
     ("outputs_enabled", True, "OUTP 1", "1"),
+    ("communication_timeout", 5.0, "SYST:COMM:TIM 5", "+5.000000E+00"),
     ("protection_temperature", 60.0, "OUTP:PROT:TEMP 60", "+6.000000E+01"),
     ("saturation_limit", 0.25, "OUTP:PROT:SAT 0.25", "+2.500000E-01"),
     ("interlock_latch", False, "INT:LATC 0", "0"),

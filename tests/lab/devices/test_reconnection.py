@@ -27,7 +27,7 @@ class Served:
         self.on()
 
     def on(self):
-        self.bench = benches.open("thermodynamic_board", seed=1)
+        self.bench = benches.open("thermodynamic_board", seed=1, flowing=True)
         self.server = serve(self.bench, port=self.port)
         (self.host, self.port), *_ = self.server.addresses.values()
 
@@ -92,6 +92,53 @@ def test_a_pulled_cable_costs_nothing(served, board):
     board.noise_seed.put(7)
     served.bench.inject(RESOURCE, [Fault("dropped", "INITiate", count=1), Fault("dropped", "*OPC?", count=1)])
     np.testing.assert_array_equal(acquire(board), undisturbed)
+
+
+def silenced(board, served, seconds=1.3):
+    """Say nothing for longer than the board waits for a word."""
+    board.driver.communication_timeout = 1.0
+    threading.Event().wait(seconds)
+    return served.bench.instruments[RESOURCE]
+
+
+def test_a_board_that_hears_nothing_switches_its_outputs_off_and_goes_on_when_it_is_asked_to(served, board):
+    prepare(board)
+    undisturbed = acquire(board)
+    board.noise_seed.put(7)
+    assert not silenced(board, served).outputs_on
+    np.testing.assert_array_equal(acquire(board), undisturbed)
+    assert board.driver.outputs_enabled
+    assert board.troubles == {"InstrumentError": 1}
+
+
+def test_a_board_whose_client_has_vanished_switches_its_outputs_off(served, board):
+    prepare(board)
+    board.driver.communication_timeout = 1.0
+    board.driver.adapter.close()
+    instrument = served.bench.instruments[RESOURCE]
+    assert instrument.outputs_on
+    threading.Event().wait(1.3)
+    assert not instrument.outputs_on
+
+
+def test_whoever_cannot_drive_a_board_does_not_keep_its_outputs_on(served, board):
+    prepare(board)
+    board.driver.communication_timeout = 1.0
+    onlooker = Driver(f"TCPIP0::{served.host}::{served.port}::SOCKET", visa_library="@py", timeout=500)
+    for _ in range(13):
+        threading.Event().wait(0.1)
+        assert onlooker.lock_owner
+    assert not onlooker.outputs_enabled
+    onlooker.adapter.close()
+
+
+def test_a_board_that_is_spoken_to_keeps_its_outputs_on(served, board):
+    prepare(board)
+    board.driver.communication_timeout = 1.0
+    for _ in range(13):
+        threading.Event().wait(0.1)
+        assert board.shots.get() == 200
+    assert board.driver.outputs_enabled
 
 
 def test_a_size_that_is_set_again_because_its_reply_was_lost_resets_what_hangs_on_it_all_the_same(served, board):
