@@ -47,7 +47,7 @@ class GateMoveError(RuntimeError):
 
 
 class OutputsMovedError(RuntimeError):
-    """An output is not where it was left before the connection was lost."""
+    """An output is not where it was left, as after a power cut."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -276,7 +276,15 @@ class QuantumDot(DriverDevice):
         self.bias.store(0.0)
 
     def acquire(self, status: AcquisitionStatus) -> None:
-        """Do what `measurement` says."""
+        """Do what `measurement` says.
+
+        Raises
+        ------
+        OutputsMovedError
+            If the bias is off, as after a power cut that the bus does not tell of.
+        """
+        if not self.driver.bias_source.source_enabled:
+            raise OutputsMovedError(f"{self.name}: the bias is off, and was left on; it is not switched on again")
         {"sweep": self._sweep, "conductance": self._conductance, "trace": self._trace}[self.measurement.last](status)
 
     def _sweep(self, status: AcquisitionStatus) -> None:

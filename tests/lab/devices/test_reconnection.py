@@ -229,6 +229,17 @@ def test_gates_that_moved_while_the_connection_was_lost_stop_the_dot_and_are_not
     assert float(channel.actual_voltage) == pytest.approx(left + 0.01, abs=1e-4)
 
 
+def test_a_bias_that_went_off_behind_a_connection_that_stayed_stops_the_dot_and_is_not_switched_on(dot):
+    dot.stage()
+    dot.trigger().wait(10)
+    source = dot.driver.bias_source
+    source.reset()
+    with pytest.raises(OutputsMovedError, match="the bias is off"):
+        dot.trigger().wait(10)
+    assert not source.source_enabled
+    dot.unstage()
+
+
 @pytest.mark.parametrize("switch", ["switch", "dot_switch", "photon_switch"])
 def test_a_switch_is_made_safe_over_new_sessions_to_the_instruments_of_its_body(switch):
     with open_station(devices=[switch], seed=1) as station:
