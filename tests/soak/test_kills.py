@@ -6,7 +6,7 @@ import random
 import signal
 import subprocess
 import sys
-import time
+import threading
 from collections import Counter
 
 import pytest
@@ -24,38 +24,44 @@ KINDS = {
     "kernel": ("learn_kernel", "--epochs", "40", "--shots", "60", "--seed", "6"),
 }
 RUNS = int(os.environ.get("LAB_KILLS", "6"))
-"""How many runs of each kind are killed, twice at most."""
+KILLS = 2
+"""How many runs of each kind are killed, and how often each at most."""
 MOMENTS = ("time", "bench_state")
 
 
-def attempt(words, directory, seconds=None):
-    """Let `lab` work in a process of its own, and kill it after some seconds; return its result if it came to that."""
+def attempt(words, directory, size=None):
+    """Let `lab` work in a process of its own, and kill it when it has written so much; return its result, if any."""
     command = [sys.executable, "-m", "lab", *words, "--no-figure", "--json", "--directory", str(directory)]
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True
     ) as process:
-        try:
-            said, _ = process.communicate(timeout=seconds)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            return None
+        before = written(directory)
+        while size is not None and process.poll() is None:
+            if written(directory) - before >= size:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+                return None
+            threading.Event().wait(0.001)
+        said, _ = process.communicate()
     assert process.returncode == 0, (words, said)
     return json.loads(said.splitlines()[-1])["result"]
 
 
-def killed_and_continued(words, directory, seconds, moments):
+def written(directory):
+    return sum(path.stat().st_size for path in directory.glob("*/journal.jsonl"))
+
+
+def killed_and_continued(words, directory, size, moments):
     """Kill a run and what continues it at some moments; return its result, None if it was complete, and the kills."""
     kills = 0
     while True:
-        limit = moments.uniform(0.0, seconds) if kills < 2 else None
-        result = attempt(words, directory, limit)
+        result = attempt(words, directory, moments.uniform(1.0, size) if kills < KILLS else None)
         if result is not None:
             return result, kills
         kills += 1
-        stored = list(Catalogue(directory)) if directory.exists() else []
-        if stored and stored[-1].state == "success":
+        if list(Catalogue(directory))[-1].state == "success":
             return None, kills
-        words = ("resume", "last") if stored else words
+        words = ("resume", "last")
 
 
 def assert_same(found, wanted):
@@ -67,13 +73,12 @@ def assert_same(found, wanted):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_runs_killed_at_random_moments_end_with_the_data_of_one_that_was_not(kind, tmp_path, capsys):
-    begun = time.monotonic()
     wanted = attempt(("run", *KINDS[kind]), tmp_path / "whole")
-    seconds, moments = time.monotonic() - begun, random.Random(kind)
+    size, moments = written(tmp_path / "whole"), random.Random(kind)
     whole, counts = Catalogue(tmp_path / "whole").find("last"), Counter()
     for number in range(RUNS):
         directory = tmp_path / str(number)
-        result, kills = killed_and_continued(("run", *KINDS[kind]), directory, seconds, moments)
+        result, kills = killed_and_continued(("run", *KINDS[kind]), directory, size, moments)
         assert result in (None, wanted)
         assert_same(Catalogue(directory).find("last"), whole)
         counts.update(kills=kills, complete=result is None, continued=result is not None)
