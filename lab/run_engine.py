@@ -7,8 +7,9 @@ import subprocess
 import threading
 from asyncio import AbstractEventLoop
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, redirect_stdout
 from importlib import metadata
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from lab.devices.driver_device import AcquisitionStoppedError
 from lab.journal import Journal
 from lab.station import Station
 from lab.suspenders import Suspenders
+from lab.terminal import say
 from lab.watchdog import Watch
 
 __all__ = ["LabRunEngine", "MetadataError", "make_run_engine"]
@@ -75,6 +77,12 @@ class LabRunEngine(RunEngine):
     def suspend_for(self, suspenders: Suspenders) -> None:
         """Let plans wait for what the station must be like."""
         self._askers = (suspenders.asking,)
+
+    def request_suspend(self, fut: Any, *, justification: str | None = None, **plans: Any) -> None:
+        """Suspend the plan until something is done; why is told in one line instead of bluesky's own."""
+        say(justification or "the plan is suspended")
+        with redirect_stdout(StringIO()):
+            super().request_suspend(fut, **plans)
 
     def abort(self, reason: str = "") -> Any:
         """Abort the plan; what is stopped by that does not make it one that failed."""

@@ -92,12 +92,12 @@ class Awaited:
         self.suspender: SuspenderBase
         if isinstance(table.allowed, bool):
             self.message = f"{wait} true"
-            self.suspender = SuspendBoolLow(self._seen, sleep=table.resume_after, tripped_message=self.message)
+            self.suspender = _plain(SuspendBoolLow, name, self.message)(self._seen, sleep=table.resume_after)
         else:
             low, high = table.allowed
             self.message = f"{wait} within {low:g} to {high:g} {self._signal.units}".rstrip()
-            self.suspender = SuspendWhenOutsideBand(
-                self._seen, low, high, sleep=table.resume_after, tripped_message=self.message
+            self.suspender = _plain(SuspendWhenOutsideBand, name, self.message)(
+                self._seen, low, high, sleep=table.resume_after
             )
 
     def explains(self, error: BaseException) -> bool:
@@ -134,6 +134,12 @@ class Awaited:
         """Ask for the signal at its interval until it is over."""
         while not over.wait(self.interval):
             self.ask()
+
+
+def _plain(kind: type[SuspenderBase], name: str, message: str) -> Any:
+    """Return a kind of suspender that bluesky calls by a name, and that gives a message as its reason."""
+    words = {"__repr__": lambda _suspender: name, "_get_justification": lambda _suspender: message}
+    return type(kind.__name__, (kind,), words)
 
 
 def watched_signal(devices: Mapping[str, Any], path: str) -> DriverSignal:

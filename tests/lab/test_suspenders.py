@@ -66,10 +66,10 @@ def test_a_plan_waits_while_the_board_is_too_warm_says_why_and_ends_with_the_sam
     path = station_file(TEMPERATURE)
     (undisturbed, _), (heated, said) = learn(make_engine, path, heat=False), learn(make_engine, path, heat=True)
     assert "suspending" in said
-    assert (
-        "suspender too_warm: the plan waits until board.case_temperature is within 10 to 45 degC"
-        in capsys.readouterr().out
-    )
+    printed = capsys.readouterr()
+    assert "suspender too_warm: the plan waits until board.case_temperature is within 10 to 45 degC" in printed.err
+    assert "Suspender too_warm reports a return to nominal conditions" in printed.out
+    assert "Ctrl-C" not in printed.out, "bluesky tells of its own keys"
     assert heated.state == undisturbed.state == "success"
     assert_learnt_the_same(undisturbed, heated)
 
