@@ -300,6 +300,17 @@ class WireInstrument(Instrument):
             found = self.read_errors()
             self._unreported += found
 
+    @contextlib.contextmanager
+    def aside(self) -> Iterator[None]:
+        """Let something be done whose errors are its own, and leave earlier ones to whoever they are meant for."""
+        with self.lock:
+            self.note_errors()
+            earlier, self._unreported = self._unreported, []
+            try:
+                yield
+            finally:
+                self._unreported = [*earlier, *self._unreported]
+
     def check_errors(self) -> list[tuple[int, str]]:
         """Raise the oldest error of the queue, the others as its notes; return an empty list if there is none.
 

@@ -85,7 +85,10 @@ class Interrupts:
     def _obey(self, request: str) -> None:
         if request == "pause":
             self._say("pausing at the next checkpoint; Ctrl-C again aborts now")
-            self._engine.request_pause(defer=True)
+            try:
+                self._engine.request_pause(defer=True)
+            except TransitionError:
+                self._say("the plan waits already, and cannot pause meanwhile")
         elif request == "abort":
             self._say("aborting: outputs are made safe, the data are kept")
             self._engine.abort("stopped by the operator")
@@ -116,6 +119,34 @@ def ignore_ends() -> None:
 
 def _in_main_thread() -> bool:
     return threading.current_thread() is threading.main_thread()
+
+
+@contextlib.contextmanager
+def _wakeful() -> Iterator[None]:
+    """Wake the main thread up for a signal that the system hands to another one, while it waits for a line."""
+    if not _in_main_thread() or not hasattr(signal, "pthread_kill"):
+        yield
+        return
+    main, (heard, ear) = threading.get_ident(), socket.socketpair()
+
+    def wake() -> None:
+        while number := heard.recv(1):
+            if number[0] != signal.SIGURG:
+                signal.pthread_kill(main, signal.SIGURG)  # what has come is handled when a call is broken off
+
+    thread = threading.Thread(target=wake, name="wake", daemon=True)
+    ear.setblocking(False)
+    handler = signal.signal(signal.SIGURG, lambda _number, _frame: None)
+    former = signal.set_wakeup_fd(ear.fileno(), warn_on_full_buffer=False)
+    thread.start()
+    try:
+        yield
+    finally:
+        signal.set_wakeup_fd(former)
+        ear.close()
+        thread.join()
+        heard.close()
+        signal.signal(signal.SIGURG, handler)
 
 
 @contextlib.contextmanager
@@ -212,6 +243,7 @@ def _drive(engine: RunEngine, plan: Generator[Msg, Any, None], say: Say, watch: 
 def _goes_on(say: Say) -> bool:
     say("paused; Enter goes on, Ctrl-C aborts")
     try:
-        return bool(sys.stdin and sys.stdin.readline())
+        with _wakeful():
+            return bool(sys.stdin and sys.stdin.readline())
     except (OSError, ValueError):
         return False

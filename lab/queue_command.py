@@ -1,6 +1,7 @@
 """`lab queue`: a station behind bluesky-queueserver, brought up for one machine."""
 
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -202,6 +203,9 @@ def _open_environment(manager: "subprocess.Popen[bytes]", address: str, log: Pat
 
 def _end(manager: "subprocess.Popen[bytes]", address: str) -> None:
     """Abort what runs, close the worker, and end the server; if that fails, they end when the server's input does."""
+    if manager.poll() is not None:
+        _end_orphans(manager.pid)
+        return
     with suppress(QueueError, subprocess.TimeoutExpired):
         _close(address, deadline=time.monotonic() + CLOSING)
         manager.wait(10)
@@ -211,6 +215,16 @@ def _end(manager: "subprocess.Popen[bytes]", address: str) -> None:
         manager.wait(10)
     except subprocess.TimeoutExpired:
         manager.kill()
+
+
+def _end_orphans(group: int) -> None:
+    """End what a server that died has left behind: its worker by itself, in good order, then its manager."""
+    from lab.queue.orphan import PATIENCE
+
+    say("the queue server has died; its worker makes the outputs safe")
+    threading.Event().wait(PATIENCE)
+    with suppress(ProcessLookupError):
+        os.killpg(group, signal.SIGKILL)
 
 
 def _close(address: str, deadline: float) -> None:

@@ -84,6 +84,11 @@ class LabRunEngine(RunEngine):
         with redirect_stdout(StringIO()):
             super().request_suspend(fut, **plans)
 
+    async def _start_suspender(self, msg: Msg) -> None:
+        """Suspend the plan, unless it is being ended: nothing may hold up what leaves the outputs safe."""
+        if self.state not in ("aborting", "stopping", "halting"):
+            await super()._start_suspender(msg)
+
     def abort(self, reason: str = "") -> Any:
         """Abort the plan; what is stopped by that does not make it one that failed."""
         if self._pardon_failures is not None:

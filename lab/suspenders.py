@@ -126,7 +126,7 @@ class Awaited:
 
     def _cleared(self) -> bool:
         """Clear what has latched, if that may be done by now; return the signal."""
-        with suppress(InstrumentError):
+        with self.instrument.aside(), suppress(InstrumentError):
             getattr(self.instrument, self._signal.clearing)()
         return bool(self._signal.get())
 

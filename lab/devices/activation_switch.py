@@ -124,6 +124,8 @@ class ActivationSwitch(DriverDevice):
         """Do `work`; it is the body that does things again."""
         return work()
 
+    _repeated = persist
+
     def ask(self, status: AcquisitionStatus) -> Answers:
         """Ask the body `shots` times at `drive`, on the thread of the body."""
         raise NotImplementedError

@@ -92,6 +92,7 @@ class BoardCellSwitch(ActivationSwitch):
         self.slot = slot
         self.stiffness = (quadratic, quartic)
         self._conditions = {"temperature": temperature, "observation_time": observation_time}
+        self._lent: dict[str, Any] = {}
 
     def _parameters(self) -> dict[str, np.ndarray]:
         cells, here = self.body.cells.last, self.cell - 1
@@ -104,6 +105,7 @@ class BoardCellSwitch(ActivationSwitch):
     def ask(self, status: AcquisitionStatus) -> Answers:
         """Sample the cell; it is on where its state is positive."""
         driver = self.driver
+        self._give_back()
         before = {name: getattr(driver, name) for name in BORROWED}
         driver.load({self.slot: self._parameters()})
         conditions = {name: value for name, value in self._conditions.items() if value is not None}
@@ -118,17 +120,31 @@ class BoardCellSwitch(ActivationSwitch):
             **conditions,
         }
         borrowed = {name: value for name, value in wanted.items() if value != before[name]}
-        self._configure(borrowed)
+        self._lent = {name: before[name] for name in borrowed}
         try:
+            self._configure(borrowed)
             driver.run(progress=status.report, permit=self.go_on)
             self.go_on()
             return Answers(driver.samples().ravel() > 0, driver.timestamps().ravel(), driver.run_time)
         finally:
-            self._configure({name: before[name] for name in borrowed})
+            self._give_back()
 
     def _configure(self, registers: Mapping[str, Any]) -> None:
         for name, value in registers.items():
             setattr(self.driver, name, value)
+
+    def _give_back(self) -> None:
+        """Put back what a count has changed, also one that broke off before it did so itself."""
+        self._configure(self._lent)
+        self._lent = {}
+
+    def release(self) -> None:
+        """Leave the board as it was lent, and unstage it, if it was staged from here."""
+        try:
+            if self._lent:
+                self.body.do_now(self._give_back)
+        finally:
+            super().release()
 
     def stage(self) -> list[object]:
         """Make ready to count.

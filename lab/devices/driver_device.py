@@ -145,13 +145,28 @@ class DriverDevice(Device):
     def do(self, work: Callable[[], None]) -> None:
         """Run `work` on the device's thread and wait for its end.
 
+        Conditions are waited for, however long, so that this is not for the thread of a run engine.
+
         Raises
         ------
         AcquisitionStoppedError
             If the device was made safe before its turn came.
         """
+        self._wait_for(self._begin(work))
+
+    def do_now(self, work: Callable[[], None]) -> None:
+        """Run `work` as `do` does, but let a condition that is not met be a failure.
+
+        Raises
+        ------
+        AcquisitionStoppedError
+            If the device was made safe before its turn came.
+        """
+        self._wait_for(self._started(self._repeated, work))
+
+    def _wait_for(self, future: Future[None]) -> None:
         try:
-            self._begin(work).result()
+            future.result()
         except CancelledError:
             raise self._dropped() from None
 
@@ -175,16 +190,10 @@ class DriverDevice(Device):
         Exception
             What `work` raised last, if the instruments stayed away or it went wrong too often.
         """
-
-        def whole() -> Result:
-            if self._renewed:
-                self._make_ready()
-            return work()
-
         said = -math.inf
         while True:
             try:
-                return self._persist(whole, self.patience, self._make_ready)
+                return self._repeated(work)
             except InstrumentError as error:
                 condition = self._explaining(error)
                 if condition is None:
@@ -193,6 +202,16 @@ class DriverDevice(Device):
                     said = time.monotonic()
                     self.say(f"{error}; {condition.message}")
                 self._wait_for_condition(condition)
+
+    def _repeated(self, work: Callable[[], Result]) -> Result:
+        """Do `work` until nothing goes wrong on the wire, with everything put back before that was lost."""
+
+        def whole() -> Result:
+            if self._renewed:
+                self._make_ready()
+            return work()
+
+        return self._persist(whole, self.patience, self._make_ready)
 
     def _explaining(self, error: BaseException) -> Condition | None:
         return next((condition for condition in self.conditions if condition.explains(error)), None)
@@ -298,7 +317,10 @@ class DriverDevice(Device):
         """
 
     def _begin(self, work: Callable[[], None]) -> Future[None]:
-        future = self._worker.submit(self.persist, work)
+        return self._started(self.persist, work)
+
+    def _started(self, carry_out: Callable[[Callable[[], None]], None], work: Callable[[], None]) -> Future[None]:
+        future = self._worker.submit(carry_out, work)
         self._unfinished.add(future)
         future.add_done_callback(self._unfinished.discard)
         return future
@@ -363,7 +385,7 @@ class DriverDevice(Device):
         self._failure = None
         staged = super().stage()
         try:
-            self.do(self.prepare_acquisition)
+            self.do_now(self.prepare_acquisition)
         except BaseException as error:
             try:
                 self.unstage()
@@ -433,13 +455,20 @@ class DriverDevice(Device):
         return done, failures
 
     def _insist(self, step: Callable[[], Any], patience: float) -> None:
-        """Take a step of safety, and again, over a new session if need be, when something goes wrong on the wire."""
-        deadline = math.inf
+        """Take a step of safety, and again, over a new session if need be, when something goes wrong on the wire.
+
+        An error that an instrument reports is told, and the step taken once more: it may be older than the step.
+        """
+        deadline, reported = math.inf, False
         for _ in range(MOST_REPEATS):
             try:
                 step()
                 return
             except Exception as error:
+                if not reported and _is_reported(error):
+                    reported = True
+                    self.say(str(error))
+                    continue
                 deadline = min(deadline, time.monotonic() + patience)
                 if not _may_pass(error) or time.monotonic() >= deadline:
                     raise
@@ -458,6 +487,13 @@ def _may_pass(error: BaseException) -> bool:
     if isinstance(error, BaseExceptionGroup):
         return all(map(_may_pass, error.exceptions))
     return isinstance(error, TROUBLES) or (isinstance(error, InstrumentError) and error.code in TRANSIENT)
+
+
+def _is_reported(error: BaseException) -> bool:
+    """Whether instruments reported an error, or all of several."""
+    if isinstance(error, BaseExceptionGroup):
+        return all(map(_is_reported, error.exceptions))
+    return isinstance(error, InstrumentError)
 
 
 def take_every_step(failure: str, steps: Iterable[Callable[[], Any]]) -> None:

@@ -11,7 +11,7 @@ from bluesky import RunEngine
 from bluesky.preprocessors import finalize_wrapper
 from bluesky.utils import Msg
 
-from lab.attended import attend
+from lab.attended import attend, terminable
 from lab.outcome import Outcome
 
 
@@ -94,6 +94,33 @@ def test_a_signal_that_the_system_hands_to_another_thread_aborts_too(engine, sai
     outcome, done = run(engine, said, {2: lambda: signal.pthread_kill(threading.get_ident(), signal.SIGTERM)})
     assert outcome.exit_status == "abort"
     assert done[-1] < 6
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
+def test_a_signal_that_another_thread_gets_aborts_too_while_the_operator_is_asked(engine, said, monkeypatch):
+    reading, writing = os.pipe()
+    asked = threading.Event()
+
+    def kill_elsewhere():
+        asked.wait(20)
+        threading.Event().wait(0.3)
+        signal.pthread_kill(threading.get_ident(), signal.SIGTERM)
+
+    def say(line):
+        said.append(line)
+        if "Enter goes on" in line:
+            asked.set()
+
+    killer = threading.Thread(target=kill_elsewhere)
+    with terminable(), os.fdopen(reading) as prompt:
+        monkeypatch.setattr(sys, "stdin", prompt)
+        output, done = Output(), []
+        killer.start()
+        outcome = attend(engine, "stepping", stepping(output, 30, {2: interrupt}, done), say=say)
+    killer.join()
+    os.close(writing)
+    assert outcome.exit_status == "abort"
+    assert not output.on
 
 
 def test_signals_that_others_handle_ask_for_nothing(engine, said):

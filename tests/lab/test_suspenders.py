@@ -1,14 +1,17 @@
 import threading
+from contextlib import ExitStack, suppress
 from importlib import resources
 
 import numpy as np
 import pytest
+from bluesky import plan_stubs, plans
 from bluesky.utils import FailedStatus, RunEngineInterrupted
 
 import protocols
 from drivers.errors import InstrumentError
 from lab import make_run_engine, open_station
 from lab.catalogue import Catalogue
+from lab.devices.board_cell import BORROWED
 from lab.station_file import StationError
 
 TWIN = (resources.files("lab") / "stations" / "twin.toml").read_text()
@@ -183,6 +186,116 @@ def test_an_abort_ends_the_wait_for_a_latched_interlock(make_engine, station_fil
             engine(protocols.train_in_situ(device, task="xor", epochs=3, seed=3))
         assert device.at_rest
         assert not device.interlock_closed.get()
+
+
+@pytest.fixture
+def opened(make_engine, station_file):
+    """Open a station with a suspender; hand out it, the simulated board, and an engine."""
+    with ExitStack() as stack:
+
+        def open_with(table, *devices):
+            station = stack.enter_context(open_station(station_file(table), seed=3, devices=devices))
+            for device in station.values():
+                device.say = lambda line: None
+            return station, board_of(station), make_engine(station=station)
+
+        yield open_with
+
+
+def glitch(board):
+    board.open_interlock()
+    board.close_interlock()
+
+
+@pytest.mark.slow
+def test_an_abort_as_the_plan_is_about_to_be_suspended_is_not_held_up(opened):
+    station, board, engine = opened(TEMPERATURE.replace("5 ms", "1 ms"), "board")
+    suspender = station["board"].conditions[0].suspender
+
+    def heat_and_abort():
+        board.set_temperature(50.0)
+        while not suspender.tripped:
+            pass
+        engine.abort()
+
+    for _ in range(6):
+        board.set_temperature(20.0)
+        late = threading.Timer(20.0, board.set_temperature, [20.0])
+        token = engine.subscribe(
+            lambda _, doc: doc["seq_num"] == 3 and threading.Thread(target=heat_and_abort).start(), "event"
+        )
+        late.start()
+        with suppress(RunEngineInterrupted, FailedStatus):
+            engine(protocols.train_in_situ(station["board"], task="xor", epochs=400, seed=3))
+        engine.unsubscribe(token)
+        assert late.is_alive(), "the abort waited for the board to cool"
+        late.cancel()
+        assert station["board"].at_rest
+
+
+def test_an_interlock_that_opens_while_a_device_is_staged_ends_the_run_for_nobody_could_end_the_wait(opened):
+    station, board, engine = opened(suspender("interlock_closed"), "board")
+    prepare = station["board"].prepare_acquisition
+    station["board"].prepare_acquisition = lambda: (board.open_interlock(), prepare())
+    with pytest.raises(InstrumentError, match="Interlock open"):
+        engine(protocols.train_in_situ(station["board"], task="xor", epochs=2, seed=3))
+    assert station["board"].at_rest
+
+
+def test_what_is_cleared_while_a_run_is_under_way_is_told_to_the_run(opened):
+    station, board, engine = opened(suspender("interlock_closed", clear=True).replace("5 ms", "1 ms"), "board")
+    device, told = station["board"], []
+    device.say = told.append
+    poll = device.driver._poll
+
+    def slow(sent, *rest):
+        if sent == "INIT" and not told:
+            glitch(board)
+            threading.Event().wait(0.05)
+        return poll(sent, *rest)
+
+    device.driver._poll = slow
+    engine(plans.count([device], num=1))
+    assert "Interlock open" in told[0]
+
+
+def test_an_error_that_is_older_than_the_steps_to_safety_is_told_and_no_failure(opened):
+    station, board, engine = opened(suspender("untripped"), "board")
+    device, told = station["board"], []
+    device.say = told.append
+    board.interlock_latch = False
+
+    def plan():
+        yield from plan_stubs.stage(device)
+        yield from plan_stubs.open_run()
+        yield from plan_stubs.trigger_and_read([device])
+        glitch(board)
+        yield from plan_stubs.unstage(device)
+        yield from plan_stubs.close_run()
+
+    engine(plan())
+    assert device.at_rest
+    assert "Interlock open" in told[0]
+
+
+def test_a_switch_gives_the_board_back_as_it_was_lent_though_a_count_was_broken_off(opened):
+    station, board, engine = opened(suspender("interlock_closed"), "board", "switch")
+    driver, switch = station["board"].driver, station["switch"]
+    board.interlock_latch = False
+    registers = {name: getattr(driver, name) for name in BORROWED}
+    give_back, broken = switch._give_back, []
+
+    def breaking():
+        if switch._lent and not broken:
+            broken.append(True)
+            setattr(driver, *next(iter(switch._lent.items())))
+            glitch(board)
+        give_back()
+
+    switch._give_back = breaking
+    engine(plans.count([switch], num=1))
+    assert broken
+    assert {name: getattr(driver, name) for name in BORROWED} == registers
 
 
 @pytest.mark.parametrize(
