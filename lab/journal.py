@@ -45,6 +45,14 @@ SYNCED_STREAM = "learning"
 Reference = dict[str, Any]
 
 
+class Encoder(NumpyEncoder):
+    """Writes documents as JSON, with what NumPy has in them; dask is not imported for that, which takes a second."""
+
+    def default(self, obj: object) -> Any:
+        """Return what JSON has for a value that it does not know."""
+        return obj.tolist() if isinstance(obj, (np.generic, np.ndarray)) else super().default(obj)
+
+
 class JournalError(OSError):
     """The record of a run cannot be written or read."""
 
@@ -195,7 +203,7 @@ class _Recording:
         self._syncing.shutdown()
 
     def _append(self, entry: Mapping[str, Any]) -> None:
-        line = json.dumps(entry, cls=NumpyEncoder, separators=(",", ":")).encode() + b"\n"
+        line = json.dumps(entry, cls=Encoder, separators=(",", ":")).encode() + b"\n"
         try:
             _write_all(self._lines, line)
         except OSError:

@@ -17,14 +17,14 @@ import numpy as np
 from bluesky import RunEngine
 from bluesky.run_engine import get_bluesky_event_loop
 from bluesky.utils import Msg, SigintHandler
-from event_model import DocumentNames, NumpyEncoder
+from event_model import DocumentNames
 from threadpoolctl import threadpool_limits
 
 from lab.bench_state import noting, taking_up
 from lab.catalog_address import catalog_address, send_in_background
 from lab.device_states import DeviceStates
 from lab.devices.driver_device import AcquisitionStoppedError
-from lab.journal import Journal
+from lab.journal import Encoder, Journal
 from lab.station import Station
 from lab.suspenders import Suspenders
 from lab.terminal import say
@@ -237,7 +237,7 @@ def _sleeper(station: Station) -> Callable[[Msg], Any]:
 def _check_metadata(md: Mapping[str, Any]) -> None:
     for key, value in md.items():
         try:
-            json.dumps({key: value}, cls=NumpyEncoder)
+            json.dumps({key: value}, cls=Encoder)
         except (TypeError, ValueError) as error:
             raise MetadataError(f"metadata {key!r} cannot be recorded: {error}") from error
     if not isinstance(md.get("sample", ""), (str, Mapping)):

@@ -133,6 +133,7 @@ def test_a_run_waits_visibly_for_a_board_that_says_nothing_for_a_while_and_ends_
     assert re.search(r"board: no connection for \d+ s", told)
 
 
+@pytest.mark.soak
 def test_a_run_that_is_dropped_again_and_again_ends_as_if_nothing_had_been(undisturbed, tmp_path):
     dropping = Served(tmp_path, "--fault", "dropped:0.003")
     try:

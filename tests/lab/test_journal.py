@@ -311,7 +311,7 @@ make_run_engine(StationStub(), directory={runs!r})(endless())
 
 
 @pytest.mark.slow
-def test_a_process_killed_in_a_run_leaves_every_finished_step(tmp_path):
+def test_a_process_killed_in_a_run_leaves_every_finished_step():
     script = KILLED.format(here=str(Path(__file__).parent), runs=str(tmp_path))
     process = subprocess.Popen([sys.executable, "-c", script])
     try:
@@ -361,7 +361,7 @@ except JournalError as error:
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="file size limits are POSIX")
-def test_arrays_that_no_longer_fit_on_the_disk_fail_the_run(tmp_path):
+def test_arrays_that_no_longer_fit_on_the_disk_fail_the_run():
     script = LIMITED.format(here=str(Path(__file__).parent), runs=str(tmp_path))
     outcome = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
     message, state = outcome.stdout.splitlines()
@@ -378,3 +378,14 @@ def test_json_lines_are_readable_by_anything(engine, detector, tmp_path):
     engine(bp.count([detector]))
     for line in (only_run(tmp_path / "runs") / JOURNAL).read_text().splitlines():
         assert set(json.loads(line)) == {"name", "doc"}
+
+
+def test_numbers_of_numpy_are_written_without_a_second_spent_on_dask():
+    script = """
+import json, sys, numpy
+from lab.journal import Encoder
+print(json.dumps([numpy.arange(2), numpy.float32(0.5), numpy.bool_(True)], cls=Encoder))
+sys.exit("dask.array" in sys.modules)
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout) == [[0, 1], 0.5, True]

@@ -172,7 +172,7 @@ def test_the_outputs_of_a_paused_run_are_made_safe_when_it_is_killed(board, stat
         wait_until(lambda: not instrument.outputs_on)
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 def test_a_killed_run_that_is_resumed_at_once_has_its_instruments_to_itself(board, station_path, tmp_path):
     _, instrument = board
     runs = tmp_path / "runs"
