@@ -311,7 +311,7 @@ make_run_engine(StationStub(), directory={runs!r})(endless())
 
 
 @pytest.mark.slow
-def test_a_process_killed_in_a_run_leaves_every_finished_step():
+def test_a_process_killed_in_a_run_leaves_every_finished_step(tmp_path):
     script = KILLED.format(here=str(Path(__file__).parent), runs=str(tmp_path))
     process = subprocess.Popen([sys.executable, "-c", script])
     try:
@@ -361,7 +361,7 @@ except JournalError as error:
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="file size limits are POSIX")
-def test_arrays_that_no_longer_fit_on_the_disk_fail_the_run():
+def test_arrays_that_no_longer_fit_on_the_disk_fail_the_run(tmp_path):
     script = LIMITED.format(here=str(Path(__file__).parent), runs=str(tmp_path))
     outcome = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
     message, state = outcome.stdout.splitlines()
