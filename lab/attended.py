@@ -47,31 +47,20 @@ class Interrupts:
         self._say = say
         self._pausing = False
         self._aborting = aborting
-        self._heard, self._ear = socket.socketpair()
-        self._ear.setblocking(False)
-        self._thread = threading.Thread(target=self._serve, name="interrupts", daemon=True)
-        self._handling = _handling(lambda _number, _frame: None)
+        self._contexts = contextlib.ExitStack()
 
     def __enter__(self) -> Self:
-        self._thread.start()
-        self._former = signal.set_wakeup_fd(self._ear.fileno(), warn_on_full_buffer=False) if _in_main_thread() else -1
-        self._handling.__enter__()
+        self._contexts.enter_context(_hearing(self._hear))
+        self._contexts.enter_context(_handling(_let_go))
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._handling.__exit__(None, None, None)
-        if _in_main_thread():
-            signal.set_wakeup_fd(self._former)
-        self._ear.close()
-        self._thread.join()
-        self._heard.close()
+        self._contexts.close()
 
-    def _serve(self) -> None:
-        """Make the request that each signal stands for, until there are no more to come."""
-        while heard := self._heard.recv(1):
-            if heard[0] in (signal.SIGINT, *ENDS):
-                with contextlib.suppress(TransitionError, RuntimeError):
-                    self._obey(self._request(heard[0]))
+    def _hear(self, number: int) -> None:
+        """Make the request that a signal stands for."""
+        with contextlib.suppress(TransitionError, RuntimeError):
+            self._obey(self._request(number))
 
     def _request(self, number: int) -> str:
         if self._aborting:
@@ -121,22 +110,25 @@ def _in_main_thread() -> bool:
     return threading.current_thread() is threading.main_thread()
 
 
+def _let_go(_number: int, _frame: FrameType | None) -> None:
+    """Handle a signal by nothing: it is heard, or has broken a call off."""
+
+
 @contextlib.contextmanager
-def _wakeful() -> Iterator[None]:
-    """Wake the main thread up for a signal that the system hands to another one, while it waits for a line."""
-    if not _in_main_thread() or not hasattr(signal, "pthread_kill"):
+def _hearing(hear: Callable[[int], None]) -> Iterator[None]:
+    """Let a thread of its own hear of the signals that pause or end a program, whichever thread they are handed to."""
+    if not _in_main_thread():
         yield
         return
-    main, (heard, ear) = threading.get_ident(), socket.socketpair()
+    heard, ear = socket.socketpair()
 
-    def wake() -> None:
+    def listen() -> None:
         while number := heard.recv(1):
-            if number[0] != signal.SIGURG:
-                signal.pthread_kill(main, signal.SIGURG)  # what has come is handled when a call is broken off
+            if number[0] in (signal.SIGINT, *ENDS):
+                hear(number[0])
 
-    thread = threading.Thread(target=wake, name="wake", daemon=True)
+    thread = threading.Thread(target=listen, name="signals", daemon=True)
     ear.setblocking(False)
-    handler = signal.signal(signal.SIGURG, lambda _number, _frame: None)
     former = signal.set_wakeup_fd(ear.fileno(), warn_on_full_buffer=False)
     thread.start()
     try:
@@ -146,7 +138,20 @@ def _wakeful() -> Iterator[None]:
         ear.close()
         thread.join()
         heard.close()
-        signal.signal(signal.SIGURG, handler)
+
+
+@contextlib.contextmanager
+def _wakeful() -> Iterator[None]:
+    """Break off what the main thread waits in when a signal comes to any thread, so that it is handled."""
+    if not _in_main_thread() or not hasattr(signal, "pthread_kill"):
+        yield
+        return
+    main, former = threading.get_ident(), signal.signal(signal.SIGURG, _let_go)
+    try:
+        with _hearing(lambda _number: signal.pthread_kill(main, signal.SIGURG)):
+            yield
+    finally:
+        signal.signal(signal.SIGURG, former)
 
 
 @contextlib.contextmanager
