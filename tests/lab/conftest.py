@@ -6,6 +6,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+BOARD = "TCPIP0::board::5025::SOCKET"
+
 
 class Detector:
     """A Readable with one number, one small and one large array, and a large array in its configuration."""
@@ -110,3 +112,54 @@ def make_engine(stub_station, tmp_path):
 @pytest.fixture
 def engine(make_engine):
     return make_engine()
+
+
+@pytest.fixture(scope="session")
+def write_station():
+    """Write the file of a station with a board somewhere, and what else is said of that instrument."""
+
+    def write(path, resource, more=""):
+        path.write_text(
+            f"""
+            [station]
+            library = "py"
+            [instruments.board]
+            resource = "{resource}"
+            driver = "thermodynamic_board"
+            {more}
+            [devices.board]
+            role = "thermodynamic_board"
+            instrument = "board"
+            """
+        )
+        return path
+
+    return write
+
+
+@pytest.fixture(scope="module")
+def server():
+    """The benches of the twin, served."""
+    from lab.station import serve_bench
+
+    with serve_bench("twin", port=0) as serving:
+        serving.bench.warm_up()
+        yield serving
+
+
+@pytest.fixture
+def board(server):
+    """The simulated board that is served."""
+    return server.bench.instruments[BOARD]
+
+
+@pytest.fixture
+def board_resource(server):
+    """Where it is served."""
+    return "TCPIP0::{}::{}::SOCKET".format(*server.addresses[BOARD])
+
+
+@pytest.fixture
+def station_path(write_station, board_resource, tmp_path):
+    """The file of a station that has it."""
+    return write_station(tmp_path / "served.toml", board_resource)

@@ -26,10 +26,9 @@ EPOCHS = 40
 class Served:
     """`lab serve` in a process of its own, and the file of a station that has its board."""
 
-    def __init__(self, directory, *options):
+    def __init__(self, write_station, directory, *options):
         command = [sys.executable, "-m", "lab", "serve", "--port", "0", *options]
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-        self.station = directory / "served.toml"
         lines = []
         for line in self.process.stdout:
             lines.append(line)
@@ -37,19 +36,8 @@ class Served:
                 break
         else:
             raise AssertionError("".join(lines))
-        self.station.write_text(
-            f"""
-            [station]
-            library = "py"
-            [instruments.board]
-            resource = "TCPIP0::{found[1]}::{found[2]}::SOCKET"
-            driver = "thermodynamic_board"
-            timeout = "500 ms"
-            [devices.board]
-            role = "thermodynamic_board"
-            instrument = "board"
-            """
-        )
+        resource = f"TCPIP0::{found[1]}::{found[2]}::SOCKET"
+        self.station = write_station(directory / "served.toml", resource, 'timeout = "500 ms"')
 
     def fall_silent(self):
         self.process.send_signal(signal.SIGSTOP)
@@ -64,8 +52,8 @@ class Served:
 
 
 @pytest.fixture(scope="module")
-def served(tmp_path_factory):
-    serving = Served(tmp_path_factory.mktemp("served"))
+def served(write_station, tmp_path_factory):
+    serving = Served(write_station, tmp_path_factory.mktemp("served"))
     yield serving
     serving.end()
 
@@ -134,8 +122,8 @@ def test_a_run_waits_visibly_for_a_board_that_says_nothing_for_a_while_and_ends_
 
 
 @pytest.mark.soak
-def test_a_run_that_is_dropped_again_and_again_ends_as_if_nothing_had_been(undisturbed, tmp_path):
-    dropping = Served(tmp_path, "--fault", "dropped:0.003")
+def test_a_run_that_is_dropped_again_and_again_ends_as_if_nothing_had_been(undisturbed, write_station, tmp_path):
+    dropping = Served(write_station, tmp_path, "--fault", "dropped:0.003")
     try:
         with running(dropping.station, tmp_path / "runs", EPOCHS) as run:
             assert result_of(run) == undisturbed

@@ -21,11 +21,9 @@ from lab.cli import main
 from lab.plans import plan_names
 from lab.queue.plans import queued_plan
 from lab.queue_command import ask
-from lab.station import serve_bench
 from lab.watchdog import LOG
 
 PORTS = {"board": "Board", "model": "BoardModel", "switch": "ActivationSwitch"}
-BOARD = "TCPIP0::board::5025::SOCKET"
 
 
 def test_a_plan_says_of_every_argument_what_it_is_and_of_devices_which_there_are():
@@ -173,38 +171,6 @@ def started(directory, *options):
     finally:
         queue.process.kill()
         queue.process.communicate()
-
-
-@pytest.fixture(scope="module")
-def served_board():
-    """Where a simulated board is served, and the board itself."""
-    with serve_bench("twin", port=0) as server:
-        server.bench.warm_up()
-        host, port = server.addresses[BOARD]
-        yield f"TCPIP0::{host}::{port}::SOCKET", server.bench.instruments[BOARD]
-
-
-@pytest.fixture
-def board(served_board):
-    return served_board[1]
-
-
-@pytest.fixture
-def station_path(served_board, tmp_path):
-    path = tmp_path / "served.toml"
-    path.write_text(
-        f"""
-        [station]
-        library = "py"
-        [instruments.board]
-        resource = "{served_board[0]}"
-        driver = "thermodynamic_board"
-        [devices.board]
-        role = "thermodynamic_board"
-        instrument = "board"
-        """
-    )
-    return path
 
 
 def watched_process(station_path):

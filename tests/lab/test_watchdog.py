@@ -13,27 +13,11 @@ import pytest
 
 from lab import open_station
 from lab.catalogue import Catalogue
-from lab.station import serve_bench
 from lab.station_file import read_station
 from lab.watchdog import LOG, Watch, leave_safe
 
 TRAINING = ["train_in_situ", "--task", "xor", "--epochs", "1000000"]
 SLEW = 0.5
-
-
-@pytest.fixture(scope="module")
-def server():
-    """The benches of the twin, served."""
-    with serve_bench("twin", port=0) as serving:
-        serving.bench.warm_up()
-        yield serving
-
-
-@pytest.fixture(scope="module")
-def board(server):
-    """Where a simulated board is served, and the board itself."""
-    host, port = server.addresses["TCPIP0::board::5025::SOCKET"]
-    return f"TCPIP0::{host}::{port}::SOCKET", server.bench.instruments["TCPIP0::board::5025::SOCKET"]
 
 
 @pytest.fixture
@@ -43,24 +27,6 @@ def whole_station(server, tmp_path):
     served = iter(server.addresses.values())
     path = tmp_path / "whole.toml"
     path.write_text(re.sub(r"127\.0\.0\.1::\d+", lambda _: "{}::{}".format(*next(served)), text))
-    return path
-
-
-@pytest.fixture
-def station_path(board, tmp_path):
-    path = tmp_path / "served.toml"
-    path.write_text(
-        f"""
-        [station]
-        library = "py"
-        [instruments.board]
-        resource = "{board[0]}"
-        driver = "thermodynamic_board"
-        [devices.board]
-        role = "thermodynamic_board"
-        instrument = "board"
-        """
-    )
     return path
 
 
@@ -104,13 +70,12 @@ def steps(runs):
 
 @pytest.mark.slow
 def test_the_outputs_of_a_process_that_is_killed_are_made_safe_and_the_run_says_so(board, station_path, tmp_path):
-    _, instrument = board
     runs = tmp_path / "runs"
     with running(station_path, runs, TRAINING) as run:
         wait_until(lambda: steps(runs) > 3)
-        assert instrument.outputs_on
+        assert board.outputs_on
         killed(run)
-        wait_until(lambda: not instrument.outputs_on)
+        wait_until(lambda: not board.outputs_on)
     first, second = said_in(runs)
     assert f"process {run.pid} ended without leaving board of station served safe" in first
     assert re.search(r"UTC  board: run aborted, noise off, outputs off$", second)
@@ -160,21 +125,19 @@ def test_the_pulses_of_a_process_that_is_killed_are_switched_off(server, whole_s
 @pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
 def test_the_outputs_of_a_paused_run_are_made_safe_when_it_is_killed(board, station_path, tmp_path):
-    _, instrument = board
     runs = tmp_path / "runs"
     with running(station_path, runs, TRAINING, stdin=subprocess.PIPE) as run:
         wait_until(lambda: steps(runs) > 3)
         run.send_signal(signal.SIGINT)
         (states,) = runs.glob("*/devices.json")
         wait_until(lambda: json.loads(states.read_text())["engine"] == "paused")
-        assert instrument.outputs_on
+        assert board.outputs_on
         killed(run)
-        wait_until(lambda: not instrument.outputs_on)
+        wait_until(lambda: not board.outputs_on)
 
 
 @pytest.mark.soak
 def test_a_killed_run_that_is_resumed_at_once_has_its_instruments_to_itself(board, station_path, tmp_path):
-    _, instrument = board
     runs = tmp_path / "runs"
     plan = [*TRAINING[:3], "--epochs", "200"]
     with running(station_path, runs, plan) as run:
@@ -184,21 +147,20 @@ def test_a_killed_run_that_is_resumed_at_once_has_its_instruments_to_itself(boar
         done = subprocess.run(resume, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert [each.state for each in Catalogue(runs)] == ["cut", "success"]
-    assert not instrument.outputs_on
+    assert not board.outputs_on
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
 @pytest.mark.parametrize("signals", ["SIGTERM", "SIGSTOP SIGTERM SIGCONT"])
 def test_a_run_that_ends_by_a_signal_makes_itself_safe_and_leaves_no_watchdog(board, station_path, tmp_path, signals):
-    _, instrument = board
     runs = tmp_path / "runs"
     with running(station_path, runs, TRAINING) as run:
         wait_until(lambda: steps(runs) > 3)
         for name in signals.split():
             run.send_signal(getattr(signal, name))
         run.wait(60)
-    assert not instrument.outputs_on
+    assert not board.outputs_on
     directory = next(runs.iterdir())
     assert not (directory / LOG).exists()
     last = json.loads((directory / "journal.jsonl").read_text().splitlines()[-1])
@@ -216,22 +178,23 @@ def test_devices_that_another_process_holds_are_left_to_it(station_path):
     assert "it is held by" in told[0]
 
 
-def test_devices_that_do_not_answer_are_tried_again_and_then_said_not_to_be_safe(tmp_path, station_path, board):
+def test_devices_that_do_not_answer_are_tried_again_and_then_said_not_to_be_safe(
+    tmp_path, station_path, board_resource
+):
     told = []
     path = tmp_path / "gone.toml"
-    path.write_text(station_path.read_text().replace(board[0], "TCPIP0::127.0.0.1::1::SOCKET"))
+    path.write_text(station_path.read_text().replace(board_resource, "TCPIP0::127.0.0.1::1::SOCKET"))
     assert not leave_safe(read_station(path), ["board"], told.append, patience=0.1)
     assert told[0].startswith("board: NOT SAFE: ")
 
 
 def test_a_watchdog_that_is_dismissed_is_gone_and_has_touched_nothing(board, station_path):
-    _, instrument = board
     with open_station(station_path) as station:
         watchdog = Watch(station)
         assert watchdog.alive
         station["board"].stage()
         watchdog.dismiss()
         assert not watchdog.alive
-        assert instrument.outputs_on
+        assert board.outputs_on
         station.safe()
-    assert not instrument.outputs_on
+    assert not board.outputs_on
