@@ -17,6 +17,7 @@ from ophyd.status import StatusBase
 
 from drivers.errors import InstrumentError
 from drivers.wire import TROUBLES, WireInstrument
+from lab.devices.failures import has_gone_safe, is_reported, may_pass
 from lab.signals import AcquisitionStatus, DriverSignal, ResultSignal
 
 log = logging.getLogger(__name__)
@@ -25,10 +26,6 @@ Result = TypeVar("Result")
 
 MOST_REPEATS = 8
 """How often work is repeated that something goes wrong with each time, though the instruments answer in between."""
-TRANSIENT = (-310, -350, *range(-365, -359))
-"""Errors that say nothing about what was asked for: a fault within the instrument, a full queue, its communication."""
-GONE_SAFE = -365
-"""The error of an instrument that heard nothing for so long that it has left what it was set to for its safe state."""
 SAFETY_PATIENCE = 10.0
 """Seconds for which a step of safety that fails on the wire is tried again; the steps after it are tried once then."""
 GLANCE = 2.0
@@ -239,10 +236,10 @@ class DriverDevice(Device):
             try:
                 return work()
             except Exception as error:
-                if not _may_pass(error):
+                if not may_pass(error):
                     raise
                 self.troubles[type(error).__name__] += 1
-                if isinstance(error, InstrumentError) and error.code == GONE_SAFE:
+                if has_gone_safe(error):
                     self._doubt_settings()
                 self._wait_for_instruments(error, patience, again)
         return work()
@@ -262,7 +259,7 @@ class DriverDevice(Device):
                     instrument.recover()
                 again()
             except Exception as still:
-                if not _may_pass(still):
+                if not may_pass(still):
                     raise
                 away = time.monotonic() - begun
                 if away + delay > patience:
@@ -465,12 +462,12 @@ class DriverDevice(Device):
                 step()
                 return
             except Exception as error:
-                if not reported and _is_reported(error):
+                if not reported and is_reported(error):
                     reported = True
                     self.say(str(error))
                     continue
                 deadline = min(deadline, time.monotonic() + patience)
-                if not _may_pass(error) or time.monotonic() >= deadline:
+                if not may_pass(error) or time.monotonic() >= deadline:
                     raise
                 for instrument in self.instruments():
                     with suppress(*TROUBLES):
@@ -480,20 +477,6 @@ class DriverDevice(Device):
     def close(self) -> None:
         """End the device's thread, once what it does is done."""
         self._worker.shutdown(wait=True)
-
-
-def _may_pass(error: BaseException) -> bool:
-    """Whether the same may go right when it is repeated; of several failures at once, each."""
-    if isinstance(error, BaseExceptionGroup):
-        return all(map(_may_pass, error.exceptions))
-    return isinstance(error, TROUBLES) or (isinstance(error, InstrumentError) and error.code in TRANSIENT)
-
-
-def _is_reported(error: BaseException) -> bool:
-    """Whether instruments reported an error, or all of several."""
-    if isinstance(error, BaseExceptionGroup):
-        return all(map(_is_reported, error.exceptions))
-    return isinstance(error, InstrumentError)
 
 
 def take_every_step(failure: str, steps: Iterable[Callable[[], Any]]) -> None:
